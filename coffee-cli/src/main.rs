@@ -1,0 +1,2 @@
+//! The coffee command.
+fn main() {}

@@ -1,0 +1,84 @@
+//! Where rows come from: a source turns the chunks of one table into rows, and says which rows it could not read.
+
+use crate::rejection::Rejection;
+
+/// Rows are handed on in blocks of this many: small enough that a block stays in the second-level cache,
+/// large enough that the per-block costs vanish.
+pub const BLOCK: usize = 1024;
+
+/// A piece of one file of a table: whole rows, cut at row ends, never spanning two files.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    /// Which file of the table, counted from 0 in reading order.
+    pub file: u32,
+    /// The number in its file of the chunk's first line, counted from 1.
+    pub first_line: u64,
+    /// The file's header line, without its line end; empty for sources that need none.
+    pub header: &'a [u8],
+    /// The rows.
+    pub data: &'a [u8],
+}
+
+/// Reads the rows of one table out of its chunks.
+///
+/// Law: what a chunk yields depends on that chunk alone, in the chunk's order; so it may be read by any replica, and
+/// read again after a crash.
+pub trait Source: Send + 'static {
+    /// What it yields.
+    type Row;
+
+    /// Reads one chunk. A row that can't be read goes to [`Rows::reject`], and reading goes on behind it; nothing in
+    /// the data is an error of the source.
+    fn read(&mut self, chunk: &Chunk<'_>, rows: &mut Rows<'_, Self::Row>);
+}
+
+/// Takes what a [`Source`] reads, block by block.
+pub trait RowSink<R> {
+    /// A block of rows, in order.
+    fn rows(&mut self, rows: &[R]);
+    /// A row that could not be read.
+    fn reject(&mut self, rejection: Rejection);
+}
+
+/// Where a [`Source`] puts its rows; full blocks go to a [`RowSink`].
+pub struct Rows<'a, R> {
+    block: &'a mut Vec<R>,
+    sink: &'a mut dyn RowSink<R>,
+}
+
+impl<'a, R> Rows<'a, R> {
+    /// Collects into `block` (emptied first) and passes it to `sink` whenever it holds [`BLOCK`] rows.
+    pub fn new(block: &'a mut Vec<R>, sink: &'a mut dyn RowSink<R>) -> Self {
+        block.clear();
+        block.reserve(BLOCK);
+        Rows { block, sink }
+    }
+
+    /// Adds a row.
+    #[inline(always)]
+    pub fn push(&mut self, row: R) {
+        self.block.push(row);
+        if self.block.len() == BLOCK {
+            self.hand_over();
+        }
+    }
+
+    /// Reports a row that could not be read.
+    #[cold]
+    pub fn reject(&mut self, rejection: Rejection) {
+        self.sink.reject(rejection);
+    }
+
+    /// Hands over the last, partly filled block.
+    pub fn finish(mut self) {
+        if !self.block.is_empty() {
+            self.hand_over();
+        }
+    }
+
+    #[inline(never)]
+    fn hand_over(&mut self) {
+        self.sink.rows(self.block);
+        self.block.clear();
+    }
+}
