@@ -1,7 +1,15 @@
 //! Records, exact operators with their laws, frames, coverage, plans and nodes as state machines.
 //! No I/O, threads, brokers or clocks here.
 
+pub mod codec;
+pub mod coverage;
 pub mod csv;
+pub mod exec;
+pub mod frame;
+mod hash;
+pub mod node;
+pub mod operator;
+pub mod plan;
 pub mod rejection;
 pub mod sales;
 pub mod source;

@@ -1,1 +1,9 @@
-//! (module under construction)
+//! The coffee shops' sales: their tables' records, the four queries as a plan, their results, and the two placements
+//! that ship.
+
+mod plan;
+pub mod records;
+mod results;
+
+pub use plan::{Query, SalesPlan, fused, sales_plan, staged};
+pub use results::{BestSelling, MostProfit, ResultRow, Sale, StoreHalf, TopBuyer};

@@ -1,0 +1,115 @@
+//! An aggregator as a stateful operator: one accumulator a group, emitted in key order.
+
+use std::{iter::Map, vec};
+
+use super::{
+    AnyPush, Block, Context, Edge, ExecError, Head, Operator, Outbox, Place, State,
+    block::{Fork, Push},
+    combine::CombineEdge,
+    groups::Groups,
+    operator::Make,
+    rows::decode_blocks,
+};
+use crate::{frame::Stream, operator::{Aggregator, Row}, source::BLOCK};
+
+/// Rows a batch of an emission has: the fixed rule of invariant 5. About as many as a source's chunk holds.
+pub(crate) const EMITTED_ROWS: usize = 8 * BLOCK;
+
+pub(crate) struct AggregateOp<A> {
+    make: Make<A>,
+}
+
+impl<A> AggregateOp<A> {
+    pub fn new(make: Make<A>) -> Self {
+        AggregateOp { make }
+    }
+}
+
+impl<A: Aggregator> Operator for AggregateOp<A> {
+    fn place(&self) -> Place {
+        Place::Stateful
+    }
+
+    fn link(&self, _context: &Context<'_>, _followers: Vec<AnyPush>) -> Option<AnyPush> {
+        None
+    }
+
+    fn edge(&self, context: &Context<'_>, _input: usize, edge: Edge) -> AnyPush {
+        AnyPush::new(CombineEdge::new((self.make)(context.parameters), edge, context.index))
+    }
+
+    fn head(&self, context: &Context<'_>, followers: Vec<AnyPush>) -> Head {
+        Head::Stateful(Box::new(AggregateState {
+            aggregator: (self.make)(context.parameters),
+            groups: Groups::new(),
+            block: Vec::new(),
+            sorted: None,
+            emission: Emission::new(context.index, followers),
+            order_free: context.order_free,
+        }))
+    }
+}
+
+struct AggregateState<A: Aggregator> {
+    aggregator: A,
+    groups: Groups<A::Key, A::Acc>,
+    block: Vec<(A::Key, A::Acc)>,
+    sorted: Option<vec::IntoIter<(A::Key, A::Acc)>>,
+    emission: Emission<A::Out>,
+    order_free: bool,
+}
+
+impl<A: Aggregator> State for AggregateState<A> {
+    fn absorb(&mut self, _input: usize, _from: (Stream, u64), rows: u32, payload: &[u8]) -> Result<(), ExecError> {
+        let AggregateState { aggregator, groups, block, .. } = self;
+        decode_blocks(rows, payload, block, |block| {
+            for (key, part) in block.drain(..) {
+                groups.merge(key, part, |acc, part| aggregator.merge(acc, part));
+            }
+            Ok(())
+        })
+    }
+
+    fn emit(&mut self, out: &mut Outbox) -> Result<bool, ExecError> {
+        let AggregateState { aggregator, groups, sorted, emission, .. } = self;
+        let finish = |(key, acc)| aggregator.finish(key, acc);
+        if self.order_free {
+            // One batch, whose rows are combined to a few before they travel: no order, so no sorting.
+            return emission.batch(&mut groups.drain().map(finish), usize::MAX, out);
+        }
+        let rows = sorted.get_or_insert_with(|| groups.drain_sorted().into_iter());
+        let mut rows: Map<&mut vec::IntoIter<_>, _> = rows.map(finish);
+        emission.batch(&mut rows, EMITTED_ROWS, out)
+    }
+}
+
+/// Passes finished rows to the chain behind a stateful operator.
+pub(crate) struct Emission<R> {
+    index: u16,
+    block: Vec<R>,
+    chain: Fork<R>,
+}
+
+impl<R: Row> Emission<R> {
+    pub fn new(index: u16, followers: Vec<AnyPush>) -> Self {
+        Emission { index, block: Vec::new(), chain: AnyPush::fork(followers) }
+    }
+
+    /// Emits at most `limit` of the rows as one batch; true when fewer were there, so that it was the last.
+    pub fn batch(&mut self, rows: &mut impl Iterator<Item = R>, limit: usize, out: &mut Outbox) -> Result<bool, ExecError> {
+        let mut left = limit;
+        loop {
+            self.block.clear();
+            self.block.extend(rows.take(left.min(BLOCK)));
+            left -= self.block.len();
+            out.count(self.index, 0, self.block.len());
+            self.chain.push(Block::all(&self.block), out);
+            let dry = self.block.len() < BLOCK;
+            if dry || left == 0 {
+                self.chain.flush(out);
+                out.take_error()?;
+                return Ok(dry);
+            }
+        }
+    }
+}

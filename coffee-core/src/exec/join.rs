@@ -1,0 +1,132 @@
+//! A joiner as a stateful operator: keeps both sides until they are complete, then joins in the probes' order.
+
+use std::collections::BTreeMap;
+
+use super::{
+    AnyPush, Block, Context, Edge, ExecError, Head, Operator, Outbox, Place, State,
+    aggregate::Emission,
+    block::Push,
+    build::{BuildTable, Placed},
+    operator::{Make, UNCOUNTED},
+    rejected::FirstRejections,
+    rows::decode_blocks,
+};
+use crate::{frame::Stream, operator::{Joiner, Row}};
+
+pub(crate) struct JoinOp<J> {
+    make: Make<J>,
+}
+
+impl<J> JoinOp<J> {
+    pub fn new(make: Make<J>) -> Self {
+        JoinOp { make }
+    }
+}
+
+/// Input 0 has the probes.
+const PROBE: usize = 0;
+
+impl<J: Joiner> Operator for JoinOp<J> {
+    fn place(&self) -> Place {
+        Place::Stateful
+    }
+
+    fn link(&self, _context: &Context<'_>, _followers: Vec<AnyPush>) -> Option<AnyPush> {
+        None
+    }
+
+    fn edge(&self, context: &Context<'_>, input: usize, edge: Edge) -> AnyPush {
+        let joiner = (self.make)(context.parameters);
+        if input == PROBE {
+            AnyPush::new::<J::Probe>(KeyEdge { key: move |row: &J::Probe| joiner.probe_key(row), edge, index: context.index })
+        } else {
+            AnyPush::new::<J::Build>(KeyEdge { key: move |row: &J::Build| joiner.build_key(row), edge, index: UNCOUNTED })
+        }
+    }
+
+    fn head(&self, context: &Context<'_>, followers: Vec<AnyPush>) -> Head {
+        Head::Stateful(Box::new(JoinState {
+            joiner: (self.make)(context.parameters),
+            table: BuildTable::new(),
+            probes: BTreeMap::new(),
+            duplicates: FirstRejections::default(),
+            reports: context.reports,
+            rejects: context.rejects,
+            index: context.index,
+            emission: Emission::new(context.index, followers),
+        }))
+    }
+}
+
+/// Sends each row to the shard of its key.
+struct KeyEdge<F> {
+    key: F,
+    edge: Edge,
+    index: u16,
+}
+
+impl<R: Row, K: Row, F: Fn(&R) -> K + Send> Push<R> for KeyEdge<F> {
+    fn push(&mut self, block: Block<'_, R>, out: &mut Outbox) {
+        out.count(self.index, block.len(), 0);
+        block.for_each(|row| out.put_by_key(self.edge.first_slot, self.edge.shards, &(self.key)(row), row));
+    }
+
+    fn flush(&mut self, _out: &mut Outbox) {}
+}
+
+struct JoinState<J: Joiner> {
+    joiner: J,
+    table: BuildTable,
+    /// Probes wait encoded, in the order of their streams, which is the order they are joined in.
+    probes: BTreeMap<(Stream, u64), (u32, Vec<u8>)>,
+    duplicates: FirstRejections,
+    reports: bool,
+    rejects: Option<usize>,
+    index: u16,
+    emission: Emission<J::Out>,
+}
+
+impl<J: Joiner> JoinState<J> {
+    fn build(&mut self, from: (Stream, u64), rows: u32, payload: &[u8]) -> Result<(), ExecError> {
+        let JoinState { joiner, table, duplicates, reports, .. } = self;
+        let mut at = 0;
+        decode_blocks(rows, payload, &mut Vec::new(), |block| {
+            for row in block.drain(..) {
+                let later = table.insert(joiner, Placed { at: (from.0, from.1, at), row })?;
+                at += 1;
+                if let Some(later) = later.filter(|_| *reports)
+                    && let Some(rejection) = joiner.duplicate(&later)
+                {
+                    duplicates.add(rejection);
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl<J: Joiner> State for JoinState<J> {
+    fn absorb(&mut self, input: usize, from: (Stream, u64), rows: u32, payload: &[u8]) -> Result<(), ExecError> {
+        if input != PROBE {
+            return self.build(from, rows, payload);
+        }
+        self.probes.insert(from, (rows, payload.to_vec()));
+        Ok(())
+    }
+
+    fn emit(&mut self, out: &mut Outbox) -> Result<bool, ExecError> {
+        let JoinState { joiner, table, probes, duplicates, rejects, index, emission, .. } = self;
+        duplicates.report(out, *index, *rejects);
+        let mut joined = Vec::new();
+        if let Some((_, (rows, payload))) = probes.pop_first() {
+            decode_blocks(rows, &payload, &mut Vec::new(), |block| {
+                for probe in block.iter() {
+                    joined.extend(joiner.join(probe, table.find(joiner, &joiner.probe_key(probe))?.as_ref()));
+                }
+                Ok(())
+            })?;
+        }
+        emission.batch(&mut joined.into_iter(), usize::MAX, out)?;
+        Ok(probes.is_empty())
+    }
+}

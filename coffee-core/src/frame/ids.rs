@@ -1,0 +1,62 @@
+//! The names of jobs, ports and streams.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One client's submission: unique for good (invariant 10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobId {
+    /// Drawn at random by a cluster when it is new.
+    pub cluster: u64,
+    /// Increases, and is never used again.
+    pub number: u64,
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.cluster, self.number)
+    }
+}
+
+/// An edge between two stages, by its index in the topology: tells a receiver what the rows are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Port(pub u16);
+
+/// What one origin sends for a job: a source table, or one shard of a stateful operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Stream {
+    /// The source or stateful operator, by its index in the topology.
+    pub origin: u16,
+    /// Which shard of it; 0 for a source.
+    pub shard: u16,
+}
+
+/// Which of the plan's sinks a job asks for: a bit each, in plan order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Sinks(pub u64);
+
+impl Sinks {
+    /// All of them.
+    pub const ALL: Sinks = Sinks(u64::MAX);
+
+    /// Whether the sink with this index is asked for.
+    pub fn contains(self, index: usize) -> bool {
+        index < 64 && self.0 & (1 << index) != 0
+    }
+}
+
+/// What every frame says of its job, so that a stateless node remembers nothing (invariant 7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobHead {
+    /// The job.
+    pub job: JobId,
+    /// The version of the topology that the frame was made for.
+    pub topology: u64,
+    /// What it asks for.
+    pub sinks: Sinks,
+    /// Whether the first rejected row fails it.
+    pub strict: bool,
+    /// Its parameters, encoded.
+    pub parameters: Vec<u8>,
+}

@@ -1,0 +1,122 @@
+//! Nodes as state machines: an event in, actions out, no I/O. Whoever drives one has the threads, sockets, store and
+//! clock: the embedded engine, a process over RabbitMQ, a simulator.
+//!
+//! The driver does the actions in their order, and answers each `Publish` and `Commit` with an event once it is done.
+//! A node never acks before the outputs of a delivery are confirmed, or committed with its state (invariants 3 and 4).
+
+mod outputs;
+mod packer;
+mod shard;
+mod worker;
+
+pub use shard::ShardNode;
+pub use worker::WorkerNode;
+
+use bytes::Bytes;
+
+use crate::{
+    codec::{DecodeError, EncodeError},
+    exec::ExecError,
+    frame::JobId,
+    plan::Target,
+    rejection::Rejection,
+};
+
+/// Names a delivery to its driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(pub u64);
+
+/// Names a publish: counted from 0 by the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublishId(pub u64);
+
+/// Names a group of deliveries that are committed together: counted from 0 by the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u64);
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A frame came.
+    Delivery {
+        /// By which it is acked.
+        tag: Tag,
+        /// The frame.
+        body: Bytes,
+    },
+    /// The broker owns what was published.
+    Confirmed(PublishId),
+    /// The store has what was committed.
+    Committed(GroupId),
+    /// No delivery is ready: what is held back to travel or commit together should go now.
+    Idle,
+}
+
+/// What a node asks of its driver.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Publish a frame; answered by [`Event::Confirmed`].
+    Publish {
+        /// Its name.
+        id: PublishId,
+        /// Where to.
+        to: Target,
+        /// The frame.
+        body: Bytes,
+    },
+    /// Make the frames absorbed since the last commit durable, all or none; answered by [`Event::Committed`]. A
+    /// node's state is what absorbing its committed frames in any order makes of it.
+    Commit {
+        /// Its name.
+        group: GroupId,
+        /// The frames.
+        frames: Vec<Bytes>,
+    },
+    /// Ack a delivery: all that depends on it is confirmed or committed.
+    Ack(Tag),
+}
+
+/// Why a node can't go on with a job.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// A frame that can't be decoded.
+    #[error("a frame can't be decoded")]
+    Decode(#[from] DecodeError),
+    /// A frame that can't be encoded.
+    #[error("a frame can't be encoded")]
+    Encode(#[from] EncodeError),
+    /// An operator failed.
+    #[error("an operator failed")]
+    Exec(#[from] ExecError),
+    /// A row was rejected in a strict job.
+    #[error("a row of {source_name} was rejected")]
+    Rejected {
+        /// The source's or joiner's name.
+        source_name: String,
+        /// Which row, and why.
+        rejection: Box<Rejection>,
+    },
+    /// Two frames of one job that can't both be right (invariant 7).
+    #[error("frames of job {0} disagree on its parameters")]
+    Disagreement(JobId),
+    /// A frame of another topology (invariant 7).
+    #[error("a frame was made for another topology than this node's")]
+    Topology,
+    /// More gaps in a stream than any run in order leaves (invariant 8).
+    #[error("a stream of job {0} has too many gaps")]
+    Gaps(JobId),
+}
+
+/// A node's logic.
+pub trait Node: Send {
+    /// Takes one event and appends what is to be done to `actions`.
+    ///
+    /// # Errors
+    /// Where the job can't go on. The node has then forgotten nothing and acked nothing of what the event brought;
+    /// it is not to be used for the job again.
+    fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), NodeError>;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! A stateless node: answers each batch from that batch alone, and remembers nothing that it could not lose.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    Action, Event, Node, NodeError,
+    outputs::{Output, outputs, send_batch, send_empty, send_end, send_lost},
+    packer::Packer,
+};
+use crate::{
+    codec::DecodeError,
+    exec::{Head, MemoryScratch, Outbox, Scratch, Transform},
+    frame::{Count, FrameReader, JobHead, JobId, Part, PartMeta, Port},
+    plan::{Job, Topology},
+};
+
+/// Runs the stateless stages of a topology: all whose frames reach it.
+pub struct WorkerNode {
+    topology: Arc<Topology>,
+    jobs: HashMap<JobId, WorkerJob>,
+    packer: Packer,
+}
+
+/// A job's operators, built when its first frame comes.
+struct WorkerJob {
+    encoded: Vec<u8>,
+    head: JobHead,
+    job: Job,
+    chains: BTreeMap<Port, Chain>,
+}
+
+struct Chain {
+    transform: Box<dyn Transform>,
+    outputs: Vec<Output>,
+    outbox: Outbox,
+}
+
+impl WorkerNode {
+    /// A node of this topology.
+    pub fn new(topology: Arc<Topology>) -> Self {
+        WorkerNode { topology, jobs: HashMap::new(), packer: Packer::default() }
+    }
+
+    fn deliver(&mut self, body: &[u8]) -> Result<(), NodeError> {
+        let mut reader = FrameReader::new(body)?;
+        let head = reader.head()?;
+        if head.topology != self.topology.version() {
+            return Err(NodeError::Topology);
+        }
+        if !self.jobs.contains_key(&head.job) {
+            let job = Job::new(&self.topology, &head)?;
+            let encoded = reader.head_bytes().to_vec();
+            self.jobs.insert(head.job, WorkerJob { encoded, head: head.clone(), job, chains: BTreeMap::new() });
+        }
+        let WorkerNode { topology, jobs, packer } = self;
+        let Some(job) = jobs.get_mut(&head.job).filter(|job| job.encoded == reader.head_bytes()) else {
+            return Err(NodeError::Disagreement(head.job));
+        };
+        while let Some(part) = reader.part()? {
+            job.answer(topology, packer, part)?;
+        }
+        Ok(())
+    }
+}
+
+impl Node for WorkerNode {
+    fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), NodeError> {
+        match event {
+            Event::Delivery { tag, body } => {
+                self.packer.begin(tag);
+                self.deliver(&body)?;
+                self.packer.end(actions);
+            }
+            Event::Confirmed(id) => self.packer.confirmed(id, actions),
+            Event::Idle => self.packer.flush(actions),
+            Event::Committed(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl WorkerJob {
+    fn answer(&mut self, topology: &Topology, packer: &mut Packer, part: Part<'_>) -> Result<(), NodeError> {
+        let port = part.meta.port();
+        if !self.chains.contains_key(&port) {
+            self.chains.insert(port, Chain::new(topology, &self.job, port)?);
+        }
+        let Some(chain) = self.chains.get_mut(&port) else { return Ok(()) };
+        let Chain { transform, outputs, outbox } = chain;
+        let head = &self.head;
+        match part.meta {
+            PartMeta::Rows { stream, seq, rows, mut counts, .. } => {
+                transform.batch(rows, part.payload, outbox)?;
+                refuse_rejections(topology, head, outbox)?;
+                add_counts(&mut counts, &outbox.take_counts());
+                send_batch(packer, head, outputs, (stream, seq), counts, outbox)
+            }
+            PartMeta::Empty { stream, seqs, .. } => send_empty(packer, head, outputs, stream, &seqs),
+            PartMeta::End { stream, batches, counts, failed, .. } => {
+                send_end(packer, head, outputs, (stream, batches), &counts, failed.as_ref())
+            }
+            PartMeta::Lost { loss, .. } => send_lost(packer, head, outputs, &loss),
+        }
+    }
+}
+
+impl Chain {
+    fn new(topology: &Topology, job: &Job, port: Port) -> Result<Self, NodeError> {
+        let unknown = DecodeError::Unknown("a port of a stateless stage");
+        let mut heads = topology.stages().iter().enumerate().flat_map(|(stage, found)| found.heads.iter().map(move |head| (stage, head)));
+        let (stage, info) = heads.find(|(_, head)| head.inputs.contains(&port)).ok_or_else(|| unknown.clone())?;
+        let scratch = || -> Box<dyn Scratch> { Box::new(MemoryScratch::default()) }; // no stateless operator uses it
+        match job.head(topology, info, &scratch) {
+            Some(Head::Stateless(transform)) => Ok(Chain { transform, outputs: outputs(topology, job, info), outbox: job.outbox(topology, stage) }),
+            _ => Err(unknown.into()),
+        }
+    }
+}
+
+/// In a strict job the first rejected row is the end.
+pub(super) fn refuse_rejections(topology: &Topology, head: &JobHead, outbox: &mut Outbox) -> Result<(), NodeError> {
+    match outbox.take_rejection() {
+        Some((operator, rejection)) if head.strict => {
+            let source_name = topology.plan().operators().nth(operator.into()).unwrap_or_default().to_owned();
+            Err(NodeError::Rejected { source_name, rejection: Box::new(rejection) })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Adds counts by operator.
+pub(crate) fn add_counts(counts: &mut Vec<Count>, more: &[Count]) {
+    for count in more {
+        match counts.iter_mut().find(|known| known.operator == count.operator) {
+            Some(known) => known.add(count),
+            None => counts.push(*count),
+        }
+    }
+}

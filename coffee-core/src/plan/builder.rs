@@ -1,0 +1,203 @@
+//! The typed pipeline builder.
+
+use std::{any::Any, cell::RefCell, collections::BTreeSet, fmt, marker::PhantomData, sync::Arc};
+
+use crate::{
+    codec::{self, DecodeError},
+    exec::{AggregateOp, FilterOp, JoinOp, Make, MapOp, MaximizeOp, Operator, Place, REJECTED, RejectedOp, SinkOp, SourceOp},
+    operator::{Aggregator, Filter, Joiner, Maximizer, Projection, Row},
+    source::Source,
+};
+
+/// A plan that does not hold together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// Two operators of one name.
+    #[error("two operators are called {0:?}")]
+    SameName(String),
+    /// Nothing would come out.
+    #[error("the plan has no sink")]
+    NoSink,
+    /// More sinks than a job can choose among.
+    #[error("the plan has more than 64 sinks")]
+    TooManySinks,
+}
+
+/// One operator of a plan.
+pub(crate) struct Op {
+    pub name: String,
+    pub operator: Box<dyn Operator>,
+    /// The operators that feed it, by index.
+    pub inputs: Vec<usize>,
+}
+
+type DecodeParameters = fn(&mut &[u8]) -> Result<Box<dyn Any + Send + Sync>, DecodeError>;
+
+/// A checked pipeline: a directed graph of operators from sources to sinks, without a word on where they run.
+pub struct Plan {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) sinks: Vec<usize>,
+    pub(crate) decode_parameters: DecodeParameters,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.ops.iter().map(|op| (&op.name, &op.inputs))).finish()
+    }
+}
+
+impl Plan {
+    /// The operators' names, in the order that counts refer to them by.
+    pub fn operators(&self) -> impl Iterator<Item = &str> {
+        self.ops.iter().map(|op| op.name.as_str())
+    }
+
+    /// The sinks' names, in the order that jobs choose among them by.
+    pub fn sinks(&self) -> impl Iterator<Item = &str> {
+        self.sinks.iter().filter_map(|op| Some(self.ops.get(*op)?.name.as_str()))
+    }
+
+    /// The source whose rows an operator gets without a stateful operator between, where there is one such source.
+    pub(crate) fn source_of(&self, op: usize) -> Option<usize> {
+        let found = self.ops.get(op)?;
+        match (found.operator.place(), found.inputs.as_slice()) {
+            (Place::Source, _) => Some(op),
+            (Place::Stateless, [input]) => self.source_of(*input),
+            _ => None,
+        }
+    }
+}
+
+/// Builds a [`Plan`] whose operators are made from a job's parameters, a `P`. Which rows flow between operators is
+/// checked by the compiler.
+pub struct PlanBuilder<P> {
+    ops: RefCell<Vec<Op>>,
+    parameters: PhantomData<fn(&P)>,
+}
+
+impl<P: Row> Default for PlanBuilder<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P: Row> PlanBuilder<P> {
+    /// An empty plan.
+    pub fn new() -> Self {
+        PlanBuilder { ops: RefCell::new(Vec::new()), parameters: PhantomData }
+    }
+
+    /// Rows from outside: `make` gives the reader of their chunks.
+    pub fn source<S: Source<Row: Row>>(&self, name: &str, make: impl Fn(&P) -> S + Send + Sync + 'static) -> Flow<'_, P, S::Row> {
+        self.add(name, Vec::new(), SourceOp::new(erase(make)))
+    }
+
+    /// The plan, with a sink for rejected rows added.
+    ///
+    /// # Errors
+    /// Where names repeat, or there is no sink, or more than a job can choose among.
+    pub fn build(self) -> Result<Plan, PlanError> {
+        let mut ops = self.ops.into_inner();
+        let with_place = |ops: &[Op], place| (0..ops.len()).filter(|at| ops[*at].operator.place() == place).collect::<Vec<_>>();
+        let sinks = with_place(&ops, Place::Sink);
+        match sinks.len() {
+            0 => return Err(PlanError::NoSink),
+            1..=64 => {}
+            _ => return Err(PlanError::TooManySinks),
+        }
+        let mut plan = Plan { ops: Vec::new(), sinks, decode_parameters: |bytes| Ok(Box::new(codec::decode::<P>(bytes)?)) };
+        let rejecting: Vec<usize> = (0..ops.len()).filter(|at| ops[*at].inputs.len() != 1).collect();
+        plan.ops.append(&mut ops);
+        let source_name = |at: &usize| {
+            let from = plan.ops[*at].inputs.get(1).and_then(|build| plan.source_of(*build)).unwrap_or(*at);
+            plan.ops[from].name.clone()
+        };
+        let sources = Arc::new(rejecting.iter().map(source_name).collect());
+        plan.ops.push(Op { name: REJECTED.to_owned(), operator: Box::new(RejectedOp { sources }), inputs: rejecting });
+        let mut names = BTreeSet::new();
+        match plan.ops.iter().find(|op| !names.insert(&op.name)) {
+            Some(op) => Err(PlanError::SameName(op.name.clone())),
+            None => Ok(plan),
+        }
+    }
+
+    fn add<R>(&self, name: &str, inputs: Vec<usize>, operator: impl Operator + 'static) -> Flow<'_, P, R> {
+        let mut ops = self.ops.borrow_mut();
+        ops.push(Op { name: name.to_owned(), operator: Box::new(operator), inputs });
+        Flow { builder: self, op: ops.len() - 1, row: PhantomData }
+    }
+}
+
+/// Lets a typed factory be called with parameters whose type only the plan knows.
+fn erase<P: 'static, T>(make: impl Fn(&P) -> T + Send + Sync + 'static) -> Make<T> {
+    Box::new(move |parameters| {
+        #[expect(clippy::expect_used, reason = "the plan decodes parameters as the P of its own builder")]
+        make(parameters.downcast_ref::<P>().expect("parameters of the plan's own type"))
+    })
+}
+
+/// Rows of type `R` flowing out of an operator. May be used several times: each use gets all the rows.
+pub struct Flow<'b, P, R> {
+    builder: &'b PlanBuilder<P>,
+    op: usize,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<P, R> Clone for Flow<'_, P, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, R> Copy for Flow<'_, P, R> {}
+
+impl<'b, P: Row, R: Row> Flow<'b, P, R> {
+    /// Keeps the rows that a filter keeps.
+    pub fn filter<F: Filter<R>>(self, name: &str, make: impl Fn(&P) -> F + Send + Sync + 'static) -> Flow<'b, P, R> {
+        self.builder.add(name, vec![self.op], FilterOp::<R, F>::new(erase(make)))
+    }
+
+    /// Maps each row to another.
+    pub fn map<M: Projection<R, Out: Row>>(self, name: &str, make: impl Fn(&P) -> M + Send + Sync + 'static) -> Flow<'b, P, M::Out> {
+        self.builder.add(name, vec![self.op], MapOp::<R, M>::new(erase(make)))
+    }
+
+    /// Folds the rows of each key into one.
+    pub fn aggregate<A: Aggregator<Row = R>>(self, name: &str, make: impl Fn(&P) -> A + Send + Sync + 'static) -> Flow<'b, P, A::Out> {
+        self.builder.add(name, vec![self.op], AggregateOp::<A>::new(erase(make)))
+    }
+
+    /// Keeps the best rows of each group.
+    pub fn maximize<M: Maximizer<Row = R>>(self, name: &str, make: impl Fn(&P) -> M + Send + Sync + 'static) -> Flow<'b, P, R> {
+        self.builder.add(name, vec![self.op], MaximizeOp::<M>::new(erase(make)))
+    }
+
+    /// Joins each row with the row of the same key in `build`, all of which is kept until both sides have ended.
+    pub fn join<J: Joiner<Probe = R>>(self, name: &str, build: Flow<'b, P, J::Build>, make: impl Fn(&P) -> J + Send + Sync + 'static) -> Flow<'b, P, J::Out> {
+        self.builder.add(name, vec![self.op, build.op], JoinOp::<J>::new(erase(make)))
+    }
+
+    /// Ends the flow in a result, in ascending order of its rows.
+    pub fn sink(self, name: &str) -> SinkId<R>
+    where
+        R: Ord,
+    {
+        let _end: Flow<'_, P, R> = self.builder.add(name, vec![self.op], SinkOp::<R>::new());
+        SinkId { name: name.to_owned(), row: PhantomData }
+    }
+}
+
+/// Names a result and its row type.
+#[derive(Clone, Debug)]
+pub struct SinkId<R> {
+    name: String,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<R> SinkId<R> {
+    /// The sink's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}

@@ -1,0 +1,12 @@
+//! What is to be done, and where: a typed builder makes a [`Plan`], a [`Placement`] says which operators run together,
+//! and a [`Topology`] is the two put together: stages, ports between them, and what each job uses of them.
+
+mod builder;
+mod job;
+mod placement;
+mod topology;
+
+pub use builder::{Flow, Plan, PlanBuilder, PlanError, SinkId};
+pub use job::Job;
+pub use placement::{Placement, PlacementError, StagePlacement};
+pub use topology::{HeadInfo, Role, SourceInfo, Stage, Target, Topology};
