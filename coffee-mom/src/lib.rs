@@ -1,1 +1,55 @@
-//! (crate under construction)
+//! Message-oriented middleware: one synchronous, thread-based contract over queues and exchanges.
+//!
+//! - [`MessageMiddleware`] is a queue or an exchange to send to and to be called back from:
+//!   [`send`](MessageMiddleware::send), [`start_consuming`](MessageMiddleware::start_consuming),
+//!   [`stop_consuming`](MessageMiddleware::stop_consuming), [`close`](MessageMiddleware::close),
+//!   [`delete`](MessageMiddleware::delete). [`Endpoint`] implements it once, for every broker.
+//! - [`Broker`] lies below: it makes a [`Producer`] with pipelined confirms and a [`Consumer`] with
+//!   manual acks, for owners that select over several things at once. Object-safe, bytes only.
+//! - [`open`] picks the broker by URL; [`MemoryBroker`] is the one within the process.
+//!
+//! Every wait has a deadline, every buffer a bound, and nothing ends in silence.
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//! use coffee_mom::{ConsumerOptions, Message, Name, Outcome, ProducerOptions, QueueSpec, Route, open};
+//!
+//! let broker = open("memory:")?;
+//! let queue = broker.declare_queue(&QueueSpec::named(Name::new("orders")?))?;
+//! let soon = Instant::now() + Duration::from_secs(5);
+//!
+//! let mut producer = broker.producer(ProducerOptions::default())?;
+//! producer.publish(&Route::queue(&queue), Message::new("one espresso"), soon)?;
+//! assert_eq!(producer.settled().recv_deadline(soon)?.outcome, Outcome::Confirmed);
+//!
+//! let mut consumer = broker.consumer(&queue, ConsumerOptions::default())?;
+//! let delivery = consumer.deliveries().recv_deadline(soon)?;
+//! assert_eq!(&delivery.message.body[..], b"one espresso");
+//! consumer.ack(delivery.tag)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod broker;
+mod consumer;
+mod memory;
+mod message;
+mod middleware;
+mod name;
+mod open;
+mod producer;
+mod route;
+mod topology;
+
+pub use broker::{AttachError, BindError, Broker, CloseError, DeclareError, DeleteError};
+pub use consumer::{AckError, Consumer, ConsumerEnd, ConsumerOptions, Delivery, DeliveryTag, Nack};
+pub use memory::MemoryBroker;
+pub use message::{Headers, Message, Properties, Value};
+pub use middleware::{
+    Endpoint, EndpointError, EndpointOptions, Handler, MessageMiddleware, PanicPolicy, SendError, StartError,
+    StopError, Verdict,
+};
+pub use name::{MAX_SHORT_BYTES, Name, NameError, RoutingKey};
+pub use open::{OpenError, open};
+pub use producer::{Outcome, Producer, ProducerOptions, PublishError, PublishId, Settled};
+pub use route::Route;
+pub use topology::{Binding, DeleteOptions, ExchangeKind, ExchangeSpec, HeaderMatch, QueueSpec, QueueStatus};

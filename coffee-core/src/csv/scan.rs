@@ -3,6 +3,10 @@
 use wide::u8x16;
 
 const BLOCK: usize = 64;
+/// More than most blocks have separators.
+const AT_ONCE: usize = 10;
+/// Room for the places of a block, in whole groups.
+const ROOM: usize = BLOCK.next_multiple_of(AT_ONCE);
 
 /// Where the fields and lines of a piece of text are, if it has no quotes. The buffers are reused.
 #[derive(Debug, Default)]
@@ -44,7 +48,7 @@ impl Index {
 
     /// Room for the positions of a text of nothing but separators, and for a whole block of them to be written at once.
     fn make_room(&mut self, length: usize) {
-        let room = length + 2 * BLOCK;
+        let room = length + 2 * ROOM;
         if self.starts.len() < room {
             self.starts.resize(room, 0);
             self.ends.resize(room, 0);
@@ -104,17 +108,17 @@ struct Seen {
     bytes: u8x16,
 }
 
-/// Writes the places of the set bits and returns their number. Eight are written without asking whether there are so many:
-/// what is too much is overwritten by the next block, and the processor need not guess.
+/// Writes the places of the set bits and returns their number. [`AT_ONCE`] are written without asking whether there are so
+/// many: what is too much is overwritten by the next block, and the processor need not guess.
 #[inline(always)]
 fn write_places(mut bits: u64, base: u32, out: Option<&mut [u32]>) -> usize {
-    let Some(out) = out.and_then(|out| out.first_chunk_mut::<BLOCK>()) else {
+    let Some(out) = out.and_then(|out| out.first_chunk_mut::<ROOM>()) else {
         return 0;
     };
     let count = bits.count_ones() as usize;
-    let (eights, _) = out.as_chunks_mut::<8>();
-    for eight in eights {
-        for place in eight {
+    let (groups, _) = out.as_chunks_mut::<AT_ONCE>();
+    for group in groups {
+        for place in group {
             *place = base + lowest(bits);
             bits &= bits.wrapping_sub(1);
         }
@@ -128,7 +132,7 @@ fn write_places(mut bits: u64, base: u32, out: Option<&mut [u32]>) -> usize {
 /// As [`write_places`], for bits of which there are mostly none or one.
 #[inline(always)]
 fn write_places_of_few(mut bits: u64, base: u32, out: Option<&mut [u32]>) -> usize {
-    let Some(out) = out.and_then(|out| out.first_chunk_mut::<BLOCK>()) else {
+    let Some(out) = out.and_then(|out| out.first_chunk_mut::<ROOM>()) else {
         return 0;
     };
     let mut count = usize::from(bits != 0);

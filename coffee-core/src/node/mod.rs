@@ -4,12 +4,14 @@
 //! The driver does the actions in their order, and answers each `Publish` and `Commit` with an event once it is done.
 //! A node never acks before the outputs of a delivery are confirmed, or committed with its state (invariants 3 and 4).
 
+mod entry;
 mod outputs;
 mod packer;
 mod shard;
 mod worker;
 
-pub use shard::ShardNode;
+pub use entry::EntryNode;
+pub use shard::{MakeScratch, ShardNode};
 pub use worker::WorkerNode;
 
 use bytes::Bytes;

@@ -58,6 +58,13 @@ impl Plan {
         self.sinks.iter().filter_map(|op| Some(self.ops.get(*op)?.name.as_str()))
     }
 
+    /// The source that a join looks its rows up in; `None` for other operators, and joins with computed rows.
+    pub fn looked_up_by(&self, join: &str) -> Option<&str> {
+        let op = self.ops.iter().find(|op| op.name == join && op.operator.place() == Place::Stateful)?;
+        let source = self.source_of(*op.inputs.get(1)?)?;
+        Some(self.ops.get(source)?.name.as_str())
+    }
+
     /// The source whose rows an operator gets without a stateful operator between, where there is one such source.
     pub(crate) fn source_of(&self, op: usize) -> Option<usize> {
         let found = self.ops.get(op)?;

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use super::{Topology, topology::HeadInfo};
+use super::{SourceInfo, Topology, topology::HeadInfo};
 use crate::{
     codec::DecodeError,
     exec::{AnyPush, Context, Edge, Head, Outbox, Place, Scratch, UNCOUNTED},
@@ -45,6 +45,21 @@ impl Job {
             instance.is_none_or(|at| topology.instances.get(at).is_some_and(|instance| self.active.get(instance.op) == Some(&true)))
         };
         topology.port(port).is_ok_and(|port| needed(port.from) && needed(port.to))
+    }
+
+    /// The sources that the job needs, those first whose rows are only ever looked up: so probes rarely wait.
+    pub fn sources(&self, topology: &Topology) -> Vec<SourceInfo> {
+        let mut sources: Vec<SourceInfo> = topology.sources().into_iter().filter(|source| self.uses(topology, source.port)).collect();
+        sources.sort_by_key(|source| !self.only_looked_up(topology, usize::from(source.stream.origin)));
+        sources
+    }
+
+    fn only_looked_up(&self, topology: &Topology, instance: usize) -> bool {
+        let mut links = topology.links.iter().filter(|link| link.from == instance && !link.rejects);
+        links.all(|link| match topology.place(link.to) {
+            Place::Stateless => self.only_looked_up(topology, link.to),
+            _ => link.input > 0,
+        })
     }
 
     /// An outbox for a stage.

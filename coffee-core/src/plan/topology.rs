@@ -173,6 +173,18 @@ impl Topology {
         self.ports.iter().enumerate().filter_map(entering).collect()
     }
 
+    /// The stage that a port leads to; `None` for one to the client, or none at all.
+    pub fn stage_of(&self, port: Port) -> Option<u16> {
+        let to = self.port(port).ok()?.to?;
+        Some(self.instances.get(to)?.stage as u16)
+    }
+
+    /// The port that carries a sink's result to the client.
+    pub fn port_of(&self, sink: &str) -> Option<Port> {
+        let ports = (0..self.ports.len()).map(|at| Port(at as u16));
+        ports.into_iter().find(|port| self.sink_of(*port).is_ok_and(|name| name == sink))
+    }
+
     /// The sink whose result a port carries to the client.
     ///
     /// # Errors

@@ -5,5 +5,5 @@ mod plan;
 pub mod records;
 mod results;
 
-pub use plan::{Query, SalesPlan, fused, sales_plan, staged};
+pub use plan::{Query, QueryError, SalesPlan, fused, sales_plan, staged};
 pub use results::{BestSelling, MostProfit, ResultRow, Sale, StoreHalf, TopBuyer};

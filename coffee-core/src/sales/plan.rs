@@ -39,6 +39,36 @@ pub struct Query {
     pub top: u64,
 }
 
+/// Parameters that no answer makes sense for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// No year counts.
+    #[error("no year is asked for")]
+    NoYear,
+    /// No time of day counts.
+    #[error("the first time of day, {0}, is after the last, {1}")]
+    NoHour(TimeOfDay, TimeOfDay),
+    /// No user would be listed.
+    #[error("the number of users a store must be at least 1")]
+    NoTop,
+}
+
+impl Query {
+    /// Checks that the parameters make sense.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn check(&self) -> Result<(), QueryError> {
+        match self {
+            Query { years, .. } if years.is_empty() => Err(QueryError::NoYear),
+            Query { from, to, .. } if from > to => Err(QueryError::NoHour(*from, *to)),
+            Query { top: 0, .. } => Err(QueryError::NoTop),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The plan and the names of its results.
 #[derive(Debug)]
 pub struct SalesPlan {

@@ -97,7 +97,7 @@ pub struct User {
 impl Record for Transaction {
     const COLUMNS: &'static [&'static str] = &["transaction_id", "store_id", "user_id", "final_amount", "created_at"];
 
-    #[inline(always)]
+    #[inline]
     fn parse(fields: &Fields<'_>) -> Result<Self, FieldError> {
         let store = StoreId(fields.whole_number(1)?);
         let user = fields.optional_whole_number(2)?.map(UserId);
@@ -109,7 +109,7 @@ impl Record for Transaction {
 impl Record for TransactionItem {
     const COLUMNS: &'static [&'static str] = &["transaction_id", "item_id", "quantity", "subtotal", "created_at"];
 
-    #[inline(always)]
+    #[inline]
     fn parse(fields: &Fields<'_>) -> Result<Self, FieldError> {
         Ok(TransactionItem {
             item: ItemId(fields.whole_number(1)?),
@@ -139,7 +139,7 @@ impl Record for MenuItem {
 impl Record for User {
     const COLUMNS: &'static [&'static str] = &["user_id", "birthdate"];
 
-    #[inline(always)]
+    #[inline]
     fn parse(fields: &Fields<'_>) -> Result<Self, FieldError> {
         Ok(User { user: UserId(fields.whole_number(0)?), birthdate: fields.text(1), line: fields.line() })
     }

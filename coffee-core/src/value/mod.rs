@@ -3,12 +3,14 @@
 //! column is, is not known here.
 
 mod money;
+mod period;
 mod swar;
 mod text;
 mod time;
 
 pub use money::{Money, ParseMoneyError, Total};
+pub use period::{YearHalf, YearMonth};
 pub(crate) use swar::{all_digits, digit_values, number, padded_load};
 pub use text::{NotUtf8, Text};
 pub(crate) use time::DateMemo;
-pub use time::{CivilTime, ParseTimeError, TimeOfDay, YearHalf, YearMonth};
+pub use time::{CivilTime, ParseTimeError, TimeOfDay};

@@ -1,4 +1,4 @@
-//! Civil time without a zone: dates of the Gregorian calendar, to the second, and the periods that sales are summed over.
+//! Civil time without a zone: dates of the Gregorian calendar, to the second. Longer periods are not here.
 
 use std::cell::Cell;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{all_digits, padded_load};
+use super::{YearHalf, YearMonth, all_digits, padded_load};
 
 /// A date and a time of day, without a zone. Ordered chronologically.
 ///
@@ -16,8 +16,8 @@ use super::{all_digits, padded_load};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "(u32, u32)", into = "(u32, u32)")]
 pub struct CivilTime(
-    /// The date, `year << 9 | month << 5 | day`, above 32 bits for the second of the day. One word, because a row that
-    /// is put together from halves of words is slower to copy.
+    /// The date, `year << 9 | month << 5 | day`, above 32 bits for the second of the day. One word, so that
+    /// neither order nor copies take it apart.
     u64,
 );
 
@@ -25,16 +25,6 @@ pub struct CivilTime(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct TimeOfDay(u32);
-
-/// A month of a year. Ordered chronologically; printed as `2024-01`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "u32", into = "u32")]
-pub struct YearMonth(u32);
-
-/// A half of a year. Ordered chronologically; printed as `2024-H1`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "u32", into = "u32")]
-pub struct YearHalf(u32);
 
 /// Why a text, or a number out of a frame, is no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -54,7 +44,7 @@ pub enum ParseTimeError {
 /// Seconds of a day.
 const DAY: u32 = 86_400;
 /// Years are below this.
-const YEARS: u32 = 10_000;
+pub(super) const YEARS: u32 = 10_000;
 /// The bytes of `YYYY-MM-DD HH:MM:SS`.
 const LENGTH: usize = 19;
 
@@ -292,72 +282,6 @@ impl FromStr for TimeOfDay {
 impl fmt::Display for TimeOfDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02}:{:02}:{:02}", self.0 / 3600, self.0 / 60 % 60, self.0 % 60)
-    }
-}
-
-impl YearMonth {
-    /// The year, 0 to 9999.
-    pub const fn year(self) -> u16 {
-        (self.0 / 12) as u16
-    }
-
-    /// The month, 1 to 12.
-    pub const fn month(self) -> u8 {
-        (self.0 % 12) as u8 + 1
-    }
-}
-
-impl TryFrom<u32> for YearMonth {
-    type Error = ParseTimeError;
-
-    /// From the number of months since January 0000.
-    fn try_from(months: u32) -> Result<Self, ParseTimeError> {
-        if months < YEARS * 12 { Ok(YearMonth(months)) } else { Err(ParseTimeError::NoSuchDate) }
-    }
-}
-
-impl From<YearMonth> for u32 {
-    fn from(month: YearMonth) -> u32 {
-        month.0
-    }
-}
-
-impl fmt::Display for YearMonth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}-{:02}", self.year(), self.month())
-    }
-}
-
-impl YearHalf {
-    /// The year, 0 to 9999.
-    pub const fn year(self) -> u16 {
-        (self.0 / 2) as u16
-    }
-
-    /// 1 or 2.
-    pub const fn half(self) -> u8 {
-        (self.0 % 2) as u8 + 1
-    }
-}
-
-impl TryFrom<u32> for YearHalf {
-    type Error = ParseTimeError;
-
-    /// From the number of half-years since the first of 0000.
-    fn try_from(halves: u32) -> Result<Self, ParseTimeError> {
-        if halves < YEARS * 2 { Ok(YearHalf(halves)) } else { Err(ParseTimeError::NoSuchDate) }
-    }
-}
-
-impl From<YearHalf> for u32 {
-    fn from(half: YearHalf) -> u32 {
-        half.0
-    }
-}
-
-impl fmt::Display for YearHalf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}-H{}", self.year(), self.half())
     }
 }
 

@@ -1,0 +1,54 @@
+//! The node where chunks come in: answers those of hosted sources itself, and passes the others on to their stage.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Action, Event, Node, NodeError, PublishId, Tag, WorkerNode};
+use crate::{
+    frame::FrameReader,
+    plan::{Target, Topology},
+};
+
+/// Publishes that this node makes itself have this bit; the others are the hosted worker's.
+const PASSED_ON: u64 = 1 << 63;
+
+/// Takes frames of source chunks, one source a frame.
+pub struct EntryNode {
+    topology: Arc<Topology>,
+    worker: WorkerNode,
+}
+
+impl EntryNode {
+    /// An entry to this topology.
+    pub fn new(topology: Arc<Topology>) -> Self {
+        EntryNode { worker: WorkerNode::new(topology.clone()), topology }
+    }
+
+    /// The queue that a frame goes to; `None` where its source is hosted here.
+    fn destination(&self, body: &[u8]) -> Result<Option<Target>, NodeError> {
+        let mut reader = FrameReader::new(body)?;
+        let Some(part) = reader.part()? else { return Ok(None) };
+        let Some(stage) = self.topology.stage_of(part.meta.port()) else { return Ok(None) };
+        let hosted = self.topology.stages().get(usize::from(stage)).is_some_and(|stage| stage.hosted);
+        Ok((!hosted).then_some(Target::Stage { stage, shard: 0 }))
+    }
+
+    fn pass_on(tag: Tag, to: Target, body: Bytes) -> Action {
+        Action::Publish { id: PublishId(PASSED_ON | tag.0), to, body }
+    }
+}
+
+impl Node for EntryNode {
+    fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), NodeError> {
+        match event {
+            Event::Delivery { tag, body } => match self.destination(&body)? {
+                Some(to) => actions.push(Self::pass_on(tag, to, body)),
+                None => self.worker.step(Event::Delivery { tag, body }, actions)?,
+            },
+            Event::Confirmed(PublishId(id)) if id & PASSED_ON != 0 => actions.push(Action::Ack(Tag(id & !PASSED_ON))),
+            other => self.worker.step(other, actions)?,
+        }
+        Ok(())
+    }
+}

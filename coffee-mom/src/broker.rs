@@ -1,0 +1,175 @@
+//! The contract of a broker: topology, and the making of producers and consumers.
+//! What those do is in `producer` and `consumer`.
+
+use std::time::Instant;
+
+use thiserror::Error;
+
+use crate::consumer::{Consumer, ConsumerOptions};
+use crate::name::Name;
+use crate::producer::{Producer, ProducerOptions};
+use crate::topology::{Binding, DeleteOptions, ExchangeSpec, QueueSpec, QueueStatus};
+
+/// A connection to a broker.
+///
+/// May be used by several threads at once. Producers and consumers keep the connection alive; it
+/// closes by [`close`](Self::close), or when it and all of them are dropped. Closing deletes its
+/// exclusive queues and requeues what its consumers have not acked.
+///
+/// After any `Err` of the calls that declare, bind or delete, nothing has changed, except after
+/// `Disconnected`, where the change may or may not have been made: repeat it, it is idempotent.
+pub trait Broker: Send + Sync {
+    /// Declares a queue and returns its name, the broker's choice for an anonymous one.
+    ///
+    /// Ok: it exists as asked for, new or from before. Doesn't wait for other users of the broker.
+    ///
+    /// # Errors
+    /// [`DeclareError`]; `Conflict` if a queue of that name exists with other arguments.
+    fn declare_queue(&self, spec: &QueueSpec) -> Result<Name, DeclareError>;
+
+    /// Declares an exchange. Ok: it exists as asked for, new or from before.
+    ///
+    /// # Errors
+    /// [`DeclareError`]; `Conflict` if an exchange of that name exists with other arguments.
+    fn declare_exchange(&self, spec: &ExchangeSpec) -> Result<(), DeclareError>;
+
+    /// Binds a queue to an exchange. Ok: every message published after this call that the binding
+    /// matches goes to the queue, once, however many bindings of the queue match it.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    fn bind(&self, queue: &Name, exchange: &Name, binding: &Binding) -> Result<(), BindError>;
+
+    /// Deletes a queue with its messages and bindings, and ends its consumers with
+    /// [`ConsumerEnd::QueueDeleted`](crate::ConsumerEnd::QueueDeleted). Ok also if there is none.
+    ///
+    /// # Errors
+    /// [`DeleteError`]; `InUse` or `NotEmpty` if the options forbid it.
+    fn delete_queue(&self, queue: &Name, options: DeleteOptions) -> Result<(), DeleteError>;
+
+    /// Deletes an exchange with its bindings. Ok also if there is none.
+    ///
+    /// # Errors
+    /// [`DeleteError`].
+    fn delete_exchange(&self, exchange: &Name) -> Result<(), DeleteError>;
+
+    /// What the queue holds now; stale as soon as it is read.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    fn queue_status(&self, queue: &Name) -> Result<QueueStatus, AttachError>;
+
+    /// A producer, for one owner thread at a time.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    fn producer(&self, options: ProducerOptions) -> Result<Box<dyn Producer>, AttachError>;
+
+    /// A consumer of a queue, for one owner thread at a time. Deliveries start at once.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    fn consumer(&self, queue: &Name, options: ConsumerOptions) -> Result<Box<dyn Consumer>, AttachError>;
+
+    /// Closes the connection: later calls on it, its producers and its consumers fail with
+    /// `Closed`, publishes that wait give up, unacked deliveries are requeued. Closing again is Ok.
+    ///
+    /// Blocks until `deadline` at most. After an `Err` the connection is closed all the same.
+    ///
+    /// # Errors
+    /// [`CloseError`].
+    fn close(&self, deadline: Instant) -> Result<(), CloseError>;
+}
+
+/// Why something could not be declared.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DeclareError {
+    /// It exists with other arguments, and stays as it is.
+    #[error("{0} is declared already with other arguments")]
+    Conflict(Name),
+    /// It belongs to another connection.
+    #[error("{0} is exclusive to another connection")]
+    Exclusive(Name),
+    /// Names that begin with `amq.` are the broker's.
+    #[error("{0} lies in the name space of the broker")]
+    Reserved(Name),
+    /// A shared queue needs a name.
+    #[error("an anonymous queue has to be exclusive")]
+    AnonymousShared,
+    /// A bound of 0 would let no message in.
+    #[error("a queue has to hold at least one message and one byte")]
+    NoRoom,
+    /// The connection is closed.
+    #[error("the connection is closed")]
+    Closed,
+}
+
+/// Why a queue could not be bound.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// No such queue.
+    #[error("there is no queue {0}")]
+    UnknownQueue(Name),
+    /// No such exchange.
+    #[error("there is no exchange {0}")]
+    UnknownExchange(Name),
+    /// The queue belongs to another connection.
+    #[error("{0} is exclusive to another connection")]
+    Exclusive(Name),
+    /// An exchange of this kind has no use for such a binding.
+    #[error("exchange {0} is of a kind that has no such bindings")]
+    Mismatch(Name),
+    /// A header's name is too long.
+    #[error("a header of the binding is not valid")]
+    Header(#[from] crate::name::NameError),
+    /// The connection is closed.
+    #[error("the connection is closed")]
+    Closed,
+}
+
+/// Why something was not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DeleteError {
+    /// The queue has consumers.
+    #[error("{0} has consumers")]
+    InUse(Name),
+    /// The queue has ready messages.
+    #[error("{0} has messages")]
+    NotEmpty(Name),
+    /// The queue belongs to another connection.
+    #[error("{0} is exclusive to another connection")]
+    Exclusive(Name),
+    /// The connection is closed.
+    #[error("the connection is closed")]
+    Closed,
+}
+
+/// Why there is no producer, consumer or status.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// No such queue.
+    #[error("there is no queue {0}")]
+    UnknownQueue(Name),
+    /// The queue belongs to another connection.
+    #[error("{0} is exclusive to another connection")]
+    Exclusive(Name),
+    /// An exclusive consumer has to be alone, and one of the two would not be.
+    #[error("{0} has an exclusive consumer, or others where one is to be exclusive")]
+    InUse(Name),
+    /// The connection is closed.
+    #[error("the connection is closed")]
+    Closed,
+}
+
+/// What was not finished when a connection or a consumer closed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CloseError {
+    /// The deadline passed first; unacked deliveries are requeued, unsettled publishes are unknown.
+    #[error("closed by force at the deadline")]
+    Deadline,
+}

@@ -1,0 +1,170 @@
+//! The consumers attached to one queue: who is free, who holds what. No locks; the queue has one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, OnceLock};
+
+use crossbeam_channel::Sender;
+
+use crate::consumer::{ConsumerEnd, ConsumerOptions, Delivery, DeliveryTag};
+use crate::message::Message;
+use crate::route::Route;
+
+use super::unacked::Unacked;
+
+/// A message in a queue.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Its place in the queue's order, which it keeps when it is requeued.
+    pub(super) position: u64,
+    pub(super) message: Message,
+    pub(super) route: Route,
+    /// How often it was delivered and came back.
+    // A number, not a bool: with a bool, moves of an `Option<Entry>` are split around it, which cost
+    // a quarter of an ack.
+    pub(super) returns: u32,
+}
+
+/// One consumer, as its queue sees it.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub(super) epoch: u64,
+    pub(super) connection: u64,
+    pub(super) exclusive: bool,
+    pub(super) paused: bool,
+    pub(super) unacked: Unacked<Entry>,
+    prefetch: usize,
+    /// Has room for `prefetch` deliveries, so sending to it never blocks.
+    inbox: Sender<Delivery>,
+    /// Set before the inbox is dropped.
+    end: Arc<OnceLock<ConsumerEnd>>,
+    in_ring: bool,
+}
+
+impl Attached {
+    pub(super) fn new(
+        epoch: u64,
+        connection: u64,
+        options: &ConsumerOptions,
+        inbox: Sender<Delivery>,
+        end: Arc<OnceLock<ConsumerEnd>>,
+    ) -> Self {
+        let prefetch = usize::from(options.prefetch.get());
+        Self {
+            epoch,
+            connection,
+            exclusive: options.exclusive,
+            paused: false,
+            unacked: Unacked::new(prefetch),
+            prefetch,
+            inbox,
+            end,
+            in_ring: false,
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        !self.paused && self.unacked.len() < self.prefetch
+    }
+
+    /// Sends an entry to the inbox, or gives it back if nobody can receive from that any more.
+    fn deliver(&mut self, entry: Entry) -> Result<(), Entry> {
+        let delivery = Delivery {
+            message: entry.message.clone(),
+            tag: DeliveryTag { epoch: self.epoch, number: self.unacked.next_number() },
+            redelivered: entry.returns > 0,
+            route: entry.route.clone(),
+        };
+        if self.inbox.try_send(delivery).is_err() {
+            return Err(entry);
+        }
+        self.unacked.push(entry);
+        Ok(())
+    }
+
+    /// Tells the owner why nothing more comes. Returns what was not acked, in the queue's order.
+    pub(super) fn end(mut self, end: ConsumerEnd) -> Vec<Entry> {
+        // An end that is set already was the first, and stays.
+        let _ = self.end.set(end);
+        std::iter::from_fn(|| self.unacked.take_first_through(u64::MAX)).collect()
+    }
+}
+
+/// All consumers of a queue; the free ones take turns.
+#[derive(Debug, Default)]
+pub(super) struct Consumers {
+    by_epoch: BTreeMap<u64, Attached>,
+    /// Law: holds each consumer that is free, once; those that are not are skipped.
+    ring: VecDeque<u64>,
+}
+
+impl Consumers {
+    pub(super) fn len(&self) -> usize {
+        self.by_epoch.len()
+    }
+
+    pub(super) fn has_exclusive(&self) -> bool {
+        self.by_epoch.values().any(|consumer| consumer.exclusive)
+    }
+
+    pub(super) fn add(&mut self, consumer: Attached) {
+        let epoch = consumer.epoch;
+        self.by_epoch.insert(epoch, consumer);
+        self.enlist(epoch);
+    }
+
+    pub(super) fn remove(&mut self, epoch: u64) -> Option<Attached> {
+        self.ring.retain(|enlisted| *enlisted != epoch);
+        self.by_epoch.remove(&epoch)
+    }
+
+    pub(super) fn get_mut(&mut self, epoch: u64) -> Option<&mut Attached> {
+        self.by_epoch.get_mut(&epoch)
+    }
+
+    /// The consumers of one connection.
+    pub(super) fn of_connection(&self, connection: u64) -> Vec<u64> {
+        let own = self.by_epoch.values().filter(|consumer| consumer.connection == connection);
+        own.map(|consumer| consumer.epoch).collect()
+    }
+
+    pub(super) fn epochs(&self) -> Vec<u64> {
+        self.by_epoch.keys().copied().collect()
+    }
+
+    /// Gives a consumer its turns if it is free; to be called when it may have become so.
+    pub(super) fn enlist(&mut self, epoch: u64) {
+        if let Some(consumer) = self.by_epoch.get_mut(&epoch)
+            && !consumer.in_ring
+            && consumer.is_free()
+        {
+            consumer.in_ring = true;
+            self.ring.push_back(epoch);
+        }
+    }
+
+    /// Whether there may be a free consumer; if not, there is none.
+    pub(super) fn may_be_free(&self) -> bool {
+        !self.ring.is_empty()
+    }
+
+    /// Delivers to the next free consumer, or gives the entry back if there is none.
+    pub(super) fn deliver(&mut self, mut entry: Entry) -> Result<(), Entry> {
+        while let Some(epoch) = self.ring.pop_front() {
+            let Some(consumer) = self.by_epoch.get_mut(&epoch) else {
+                continue;
+            };
+            consumer.in_ring = false;
+            if !consumer.is_free() {
+                continue;
+            }
+            match consumer.deliver(entry) {
+                Ok(()) => {
+                    self.enlist(epoch);
+                    return Ok(());
+                }
+                Err(back) => entry = back,
+            }
+        }
+        Err(entry)
+    }
+}

@@ -1,0 +1,187 @@
+//! What travels: a body of bytes and its properties. Nothing here knows a broker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::name::{NameError, check_short};
+
+/// Headers by name. Names have at most [`MAX_SHORT_BYTES`](crate::MAX_SHORT_BYTES) bytes.
+pub type Headers = BTreeMap<String, Value>;
+
+/// The value of a header.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// A truth value.
+    Bool(bool),
+    /// A signed integer.
+    Int(i64),
+    /// UTF-8 text.
+    Text(String),
+    /// Seconds since 1970-01-01T00:00:00Z.
+    Timestamp(u64),
+    /// Values in order.
+    List(Vec<Value>),
+    /// Headers within a header.
+    Table(Headers),
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+/// What a message says about itself, all of it optional.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Properties {
+    /// The sender's id of the message; the same when the message is sent again.
+    pub message_id: Option<String>,
+    /// What ties a reply to its request.
+    pub correlation_id: Option<String>,
+    /// The queue that a reply goes to.
+    pub reply_to: Option<String>,
+    /// The kind of the body, for its reader.
+    pub content_type: Option<String>,
+    /// When it was sent, in seconds since 1970-01-01T00:00:00Z.
+    pub timestamp: Option<u64>,
+    /// Anything else.
+    pub headers: Headers,
+}
+
+static NO_PROPERTIES: Properties = Properties {
+    message_id: None,
+    correlation_id: None,
+    reply_to: None,
+    content_type: None,
+    timestamp: None,
+    headers: Headers::new(),
+};
+
+impl Properties {
+    /// Sets the message id.
+    #[must_use]
+    pub fn message_id(mut self, id: impl Into<String>) -> Self {
+        self.message_id = Some(id.into());
+        self
+    }
+
+    /// Sets the correlation id.
+    #[must_use]
+    pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
+        self.correlation_id = Some(id.into());
+        self
+    }
+
+    /// Sets the queue that a reply goes to.
+    #[must_use]
+    pub fn reply_to(mut self, queue: impl Into<String>) -> Self {
+        self.reply_to = Some(queue.into());
+        self
+    }
+
+    /// Adds a header, or replaces the one of that name.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// Fails if a property or a header's name is too long for any broker.
+    pub(crate) fn check(&self) -> Result<(), NameError> {
+        let shorts = [&self.message_id, &self.correlation_id, &self.reply_to, &self.content_type];
+        shorts.into_iter().flatten().try_for_each(|text| check_short(text))?;
+        check_headers(&self.headers)
+    }
+}
+
+pub(crate) fn check_headers(headers: &Headers) -> Result<(), NameError> {
+    headers.iter().try_for_each(|(name, value)| {
+        check_short(name)?;
+        check_value(value)
+    })
+}
+
+fn check_value(value: &Value) -> Result<(), NameError> {
+    match value {
+        Value::Table(headers) => check_headers(headers),
+        Value::List(values) => values.iter().try_for_each(check_value),
+        _ => Ok(()),
+    }
+}
+
+/// A body and its properties. Cloning shares both: no byte of a body is copied.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Message {
+    /// The body: any bytes, also none.
+    pub body: Bytes,
+    // Most messages of a pipeline have none, so they cost one word.
+    properties: Option<Arc<Properties>>,
+}
+
+impl Message {
+    /// A message without properties.
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        Self { body: body.into(), properties: None }
+    }
+
+    /// The same body with these properties.
+    #[must_use]
+    pub fn with(self, properties: Properties) -> Self {
+        Self { properties: Some(Arc::new(properties)), ..self }
+    }
+
+    /// The properties; those of a message without any are all empty.
+    #[must_use]
+    pub fn properties(&self) -> &Properties {
+        self.properties.as_deref().unwrap_or(&NO_PROPERTIES)
+    }
+
+    /// Fails if a property can't be sent over any broker.
+    pub(crate) fn check(&self) -> Result<(), NameError> {
+        self.properties.as_deref().map_or(Ok(()), Properties::check)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_shares_body_and_properties() {
+        let message = Message::new(vec![7; 300]).with(Properties::default().message_id("m"));
+        let clone = message.clone();
+        assert_eq!(clone.body.as_ptr(), message.body.as_ptr());
+        assert!(std::ptr::eq(clone.properties(), message.properties()));
+    }
+
+    #[test]
+    fn long_names_are_found_at_any_depth() {
+        let long = "x".repeat(256);
+        let inner = Headers::from([(long.clone(), Value::Bool(true))]);
+        let nested = Value::List(vec![Value::Table(inner)]);
+        for properties in [
+            Properties::default().message_id(long.clone()),
+            Properties::default().header(long, 1),
+            Properties::default().header("list", nested),
+        ] {
+            assert_eq!(properties.check(), Err(NameError::TooLong(256)));
+        }
+        assert_eq!(Properties::default().header("text", "x".repeat(300).as_str()).check(), Ok(()));
+    }
+}

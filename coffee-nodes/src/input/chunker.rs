@@ -1,0 +1,155 @@
+//! Cuts a table into chunks, file by file. How one file is cut is not decided here.
+
+use std::sync::Arc;
+
+use super::cut::{ChunkInfo, FileChunks, Limits};
+use super::table::TableFile;
+use super::{InputError, Table};
+
+/// Cuts one table into chunks, in order.
+///
+/// Reads the files one after the other. A chunk is whole lines of one file; a file without lines behind its header has
+/// none. A line that no chunk can hold is cut to a little more than [`LINE_LIMIT`](super::LINE_LIMIT) bytes, stands in a
+/// chunk of its own, and the rest of it is passed over; shorter lines are never changed, so readers must check the
+/// length themselves.
+#[derive(Debug)]
+pub struct Chunker {
+    table: String,
+    files: Arc<[TableFile]>,
+    limits: Limits,
+    /// The file to open next.
+    next: usize,
+    open: Option<FileChunks>,
+    /// Bytes on disk of the files that are done.
+    done_bytes: u64,
+    failed: bool,
+}
+
+impl Chunker {
+    /// Starts at the table's first line. `chunk_size` is the most bytes that a chunk has; a size that could not hold
+    /// the longest line is raised until it can, and one above 1 GiB is lowered to that. Touches no file yet.
+    pub fn new(table: &Table, chunk_size: usize) -> Self {
+        Chunker {
+            table: table.name().to_owned(),
+            files: table.shared_files(),
+            limits: Limits::new(chunk_size),
+            next: 0,
+            open: None,
+            done_bytes: 0,
+            failed: false,
+        }
+    }
+
+    /// Appends the next chunk to `buffer`, behind what is in it; `None` when the table is at its end. Every line of a
+    /// chunk ends with an LF, except a file's last one that has none. Blocks for the disk. A reused buffer saves the
+    /// system the work of finding fresh memory, which is a good part of the time.
+    ///
+    /// # Errors
+    /// A file that can't be read, is damaged, or isn't the one that the table was opened with. `buffer` is then as it
+    /// was before the call, and each further call fails as well: a table is never taken for finished when it isn't.
+    pub fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<Option<ChunkInfo>, InputError> {
+        if self.failed {
+            return Err(InputError::Stopped { table: self.table.clone() });
+        }
+        let start = buffer.len();
+        let result = self.fill_behind(buffer, start);
+        if result.is_err() {
+            buffer.truncate(start);
+            self.failed = true;
+            self.open = None;
+        }
+        result
+    }
+
+    fn fill_behind(&mut self, buffer: &mut Vec<u8>, start: usize) -> Result<Option<ChunkInfo>, InputError> {
+        loop {
+            let Some(open) = &mut self.open else {
+                if !self.open_next()? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            if let Some(info) = open.fill(buffer, start, self.limits)? {
+                let position = self.done_bytes + info.position;
+                return Ok(Some(ChunkInfo { position, ..info }));
+            }
+            self.done_bytes += open.read_from_disk();
+            self.open = None;
+        }
+    }
+
+    /// Opens the next file; false if there is none.
+    fn open_next(&mut self) -> Result<bool, InputError> {
+        let Some(file) = self.files.get(self.next) else {
+            return Ok(false);
+        };
+        // A table of more files than that can't be held, let alone listed.
+        let number = u32::try_from(self.next).unwrap_or(u32::MAX);
+        self.open = Some(FileChunks::open(number, file)?);
+        self.next += 1;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::input::testing::{gzip, table};
+
+    #[test]
+    fn files_follow_each_other_and_those_without_lines_have_no_chunk() {
+        let (_data, table) = table(&[
+            ("a.csv", b"\xef\xbb\xbfx,y\r\n1,2\r\n3,4".to_vec()),
+            ("b.csv", b"x,y".to_vec()),
+            ("c.csv", b"x,y\n".to_vec()),
+            ("d.csv.gz", [gzip(b"y,x\n5,"), gzip(b"6\n\n")].concat()),
+        ]);
+        let mut chunker = Chunker::new(&table, 1 << 20);
+        let mut buffer = Vec::new();
+        let first = chunker.fill(&mut buffer).unwrap().unwrap();
+        assert_eq!((first.file, first.first_line, first.lines, first.offset), (0, 2, 2, 8));
+        assert_eq!(&first.header[..], b"\xef\xbb\xbfx,y\r");
+        assert_eq!(buffer, b"1,2\r\n3,4");
+        let second = chunker.fill(&mut buffer).unwrap().unwrap();
+        assert_eq!((second.file, second.first_line, second.lines), (3, 2, 2));
+        assert_eq!(second.position, table.bytes());
+        assert_eq!(buffer, b"1,2\r\n3,45,6\n\n");
+        assert_eq!(chunker.fill(&mut buffer).unwrap(), None);
+    }
+
+    #[test]
+    fn a_damaged_gzip_file_stops_the_table_for_good() {
+        let content: Vec<u8> = (0..200_000u32)
+            .flat_map(|number| format!("{}\n", number.wrapping_mul(2_654_435_761)).into_bytes())
+            .collect();
+        let whole = gzip(&content);
+        let mut flipped = whole.clone();
+        let middle = flipped.len() / 2;
+        flipped[middle] ^= 0xff;
+        for damaged in [whole[..whole.len() / 2].to_vec(), whole[..whole.len() - 3].to_vec(), flipped] {
+            let (_data, table) = table(&[("a.csv.gz", damaged)]);
+            let mut chunker = Chunker::new(&table, 1 << 17);
+            let mut buffer = Vec::new();
+            let error = loop {
+                match chunker.fill(&mut buffer) {
+                    Ok(Some(_)) => buffer.clear(),
+                    Ok(None) => panic!("a damaged file was read to its end"),
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(error, InputError::Gzip { path, .. } if path.ends_with("a.csv.gz")));
+            assert!(buffer.is_empty());
+            assert!(matches!(chunker.fill(&mut buffer), Err(InputError::Stopped { table }) if table == "t"));
+        }
+    }
+
+    #[test]
+    fn a_file_that_has_changed_is_noticed() {
+        let (data, table) = table(&[("a.csv", b"a,b\n1,2".to_vec())]);
+        fs::write(data.path().join("t/a.csv"), "b,a\n1,2").unwrap();
+        let error = Chunker::new(&table, 1).fill(&mut Vec::new()).unwrap_err();
+        assert!(matches!(error, InputError::Changed { .. }));
+    }
+}

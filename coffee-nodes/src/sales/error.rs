@@ -1,0 +1,113 @@
+//! What can go wrong with a run of the queries.
+
+use std::{io, path::PathBuf};
+
+use coffee_core::{
+    csv::HeaderError,
+    node::NodeError,
+    plan::{PlacementError, PlanError},
+    sales::QueryError,
+};
+
+use crate::{embedded::EmbeddedError, input::InputError, runner::RunnerError, runner::TransportError};
+
+/// Why a run has no answers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SalesError {
+    /// Parameters that make no sense.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// No query is asked for.
+    #[error("no query is asked for")]
+    NoQuery,
+    /// The placement does not fit.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    /// The plan does not hold together.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Input that can't be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A file without a column that is needed.
+    #[error("{path}: {error}", path = path.display())]
+    Header {
+        /// Which file.
+        path: PathBuf,
+        /// What it lacks.
+        error: HeaderError,
+    },
+    /// The folder for the results can't be written to.
+    #[error("{path}: the results can't be written there: {error}", path = path.display())]
+    Out {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A result file can't be written.
+    #[error("{path}: the file can't be written: {error}", path = path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A row was rejected in a strict run.
+    #[error("{file}, line {line}: {what} (rejected rows fail a strict run)")]
+    Rejected {
+        /// Which file of which table.
+        file: String,
+        /// Which line.
+        line: u64,
+        /// The column, where one is meant, and the reason.
+        what: String,
+    },
+    /// Interrupted.
+    #[error("interrupted")]
+    Interrupted,
+    /// The engine failed.
+    #[error("the run failed")]
+    Engine(#[source] Box<EmbeddedError>),
+}
+
+impl SalesError {
+    /// Whether it was found before any work: bad usage or bad input, for which there is an exit code of its own.
+    pub fn is_before_work(&self) -> bool {
+        !matches!(
+            self,
+            SalesError::Write { .. } | SalesError::Rejected { .. } | SalesError::Interrupted | SalesError::Engine(_) | SalesError::Input(InputError::Stopped { .. })
+        )
+    }
+}
+
+impl From<EmbeddedError> for SalesError {
+    fn from(error: EmbeddedError) -> Self {
+        match error {
+            EmbeddedError::Interrupted => SalesError::Interrupted,
+            EmbeddedError::Result(error) => match error.downcast::<SalesError>() {
+                Ok(error) => *error,
+                Err(error) => SalesError::Engine(Box::new(EmbeddedError::Result(error))),
+            },
+            other => SalesError::Engine(Box::new(other)),
+        }
+    }
+}
+
+/// What an engine's error says of the input, where it is about that.
+pub(super) enum About {
+    Rejected(String, Box<coffee_core::rejection::Rejection>),
+    Other(SalesError),
+}
+
+pub(super) fn about(error: EmbeddedError) -> About {
+    match error {
+        EmbeddedError::Node { thread, error } => match *error {
+            RunnerError::Node(NodeError::Rejected { source_name, rejection }) => About::Rejected(source_name, rejection),
+            other => About::Other(SalesError::Engine(Box::new(EmbeddedError::Node { thread, error: Box::new(other) }))),
+        },
+        EmbeddedError::Transport(TransportError::Stopped) => About::Other(SalesError::Interrupted),
+        other => About::Other(other.into()),
+    }
+}
