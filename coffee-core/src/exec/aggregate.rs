@@ -10,7 +10,11 @@ use super::{
     operator::Make,
     rows::decode_blocks,
 };
-use crate::{frame::Stream, operator::{Aggregator, Row}, source::BLOCK};
+use crate::{
+    frame::Stream,
+    operator::{Aggregator, Row},
+    source::BLOCK,
+};
 
 /// Rows a batch of an emission has: the fixed rule of invariant 5. About as many as a source's chunk holds.
 pub(crate) const EMITTED_ROWS: usize = 8 * BLOCK;
@@ -96,7 +100,12 @@ impl<R: Row> Emission<R> {
     }
 
     /// Emits at most `limit` of the rows as one batch; true when fewer were there, so that it was the last.
-    pub fn batch(&mut self, rows: &mut impl Iterator<Item = R>, limit: usize, out: &mut Outbox) -> Result<bool, ExecError> {
+    pub fn batch(
+        &mut self,
+        rows: &mut impl Iterator<Item = R>,
+        limit: usize,
+        out: &mut Outbox,
+    ) -> Result<bool, ExecError> {
         let mut left = limit;
         loop {
             self.block.clear();

@@ -60,7 +60,10 @@ impl<'a, R> Block<'a, R> {
         };
         match self.picked {
             None => self.rows.iter().zip(0..).for_each(|(row, at)| note(at, row)),
-            Some(before) => before.iter().filter_map(|at| Some((*at, self.rows.get(*at as usize)?))).for_each(|(at, row)| note(at, row)),
+            Some(before) => before
+                .iter()
+                .filter_map(|at| Some((*at, self.rows.get(*at as usize)?)))
+                .for_each(|(at, row)| note(at, row)),
         }
         picked.truncate(kept);
         Block { rows: self.rows, picked: Some(picked) }

@@ -5,7 +5,6 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashTable, hash_table::Entry};
-use serde::{Deserialize, Serialize};
 
 use super::ExecError;
 use crate::{codec, frame::Stream, operator::Joiner};
@@ -13,12 +12,8 @@ use crate::{codec, frame::Stream, operator::Joiner};
 /// Parts that grow one after the other instead of all at once.
 const PARTS: usize = 16;
 
-/// A build row with its place, by which the first of a key is told: its stream, batch and row there.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Placed<R> {
-    pub at: (Stream, u64, u32),
-    pub row: R,
-}
+/// A build row's place, by which the first of a key is told: its stream, batch and row there.
+pub(crate) type At = (Stream, u64, u32);
 
 #[derive(Default)]
 struct Part {
@@ -37,30 +32,40 @@ impl BuildTable {
         BuildTable { hasher: RandomState::default(), parts: (0..PARTS).map(|_| Part::default()).collect() }
     }
 
-    /// Adds a row. Where its key is there already the earlier row stays, and the later one is returned.
-    pub fn insert<J: Joiner>(&mut self, joiner: &J, new: Placed<J::Build>) -> Result<Option<J::Build>, ExecError> {
-        let key = joiner.build_key(&new.row);
+    /// Adds a row, given decoded and encoded. Where its key is there already the earlier row stays, and the later one is
+    /// returned.
+    pub fn insert<J: Joiner>(
+        &mut self,
+        joiner: &J,
+        at: At,
+        row: &J::Build,
+        encoded: &[u8],
+    ) -> Result<Option<J::Build>, ExecError> {
+        let key = joiner.build_key(row);
         let hash = self.hasher.hash_one(&key);
         let Some(Part { rows, index }) = self.parts.get_mut(part(hash)) else { return Ok(None) };
         let short = hash as u32;
-        let same = |(held, offset): &(u32, u32)| *held == short && read::<J>(rows, *offset).is_ok_and(|held| joiner.build_key(&held.row) == key);
+        let same = |(held, offset): &(u32, u32)| {
+            *held == short && read::<J>(rows, *offset).is_ok_and(|(_, held)| joiner.build_key(&held) == key)
+        };
         let offset = u32::try_from(rows.len()).map_err(|_| ExecError::TooLarge)?;
-        match index.entry(spread(short), same, |(hash, _)| spread(*hash)) {
+        let later = match index.entry(spread(short), same, |(hash, _)| spread(*hash)) {
             Entry::Vacant(place) => {
                 place.insert((short, offset));
+                None
             }
             Entry::Occupied(mut place) => {
-                let held = read::<J>(rows, place.get().1)?;
-                if held.at <= new.at {
-                    return Ok(Some(new.row));
+                let (held_at, held) = read::<J>(rows, place.get().1)?;
+                if held_at <= at {
+                    return Ok(Some(row.clone()));
                 }
                 place.get_mut().1 = offset;
-                codec::encode(&new, rows)?;
-                return Ok(Some(held.row));
+                Some(held)
             }
-        }
-        codec::encode(&new, rows)?;
-        Ok(None)
+        };
+        codec::encode(&at, rows)?;
+        rows.extend_from_slice(encoded);
+        Ok(later)
     }
 
     /// The row of a key.
@@ -68,9 +73,11 @@ impl BuildTable {
         let hash = self.hasher.hash_one(key);
         let Some(Part { rows, index }) = self.parts.get(part(hash)) else { return Ok(None) };
         let short = hash as u32;
-        let same = |(held, offset): &(u32, u32)| *held == short && read::<J>(rows, *offset).is_ok_and(|held| joiner.build_key(&held.row) == *key);
+        let same = |(held, offset): &(u32, u32)| {
+            *held == short && read::<J>(rows, *offset).is_ok_and(|(_, held)| joiner.build_key(&held) == *key)
+        };
         Ok(match index.find(spread(short), same) {
-            Some((_, offset)) => Some(read::<J>(rows, *offset)?.row),
+            Some((_, offset)) => Some(read::<J>(rows, *offset)?.1),
             None => None,
         })
     }
@@ -85,7 +92,7 @@ fn spread(short: u32) -> u64 {
     u64::from(short).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-fn read<J: Joiner>(rows: &[u8], offset: u32) -> Result<Placed<J::Build>, ExecError> {
+fn read<J: Joiner>(rows: &[u8], offset: u32) -> Result<(At, J::Build), ExecError> {
     let mut bytes = rows.get(offset as usize..).unwrap_or_default();
     Ok(codec::decode(&mut bytes)?)
 }
@@ -113,7 +120,9 @@ mod tests {
             let total = placed.len();
             for (at, row) in placed {
                 let at = (Stream { origin: 0, shard: 0 }, (at / 7) as u64, (at % 7) as u32);
-                later += usize::from(table.insert(&lookup, Placed { at, row })?.is_some());
+                let mut encoded = Vec::new();
+                codec::encode(&row, &mut encoded)?;
+                later += usize::from(table.insert(&lookup, at, &row, &encoded)?.is_some());
             }
             prop_assert_eq!(later, total - first.len());
             for key in 0..31 {

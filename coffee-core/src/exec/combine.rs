@@ -4,11 +4,7 @@
 //! Few keys stay in the table until the batch ends; many keys pass through at the cost of a look-up, in bounded memory.
 //! The receiver merges, so which rows met does not show (the aggregator's laws).
 
-use super::{
-    Block, Outbox,
-    block::Push,
-    operator::Edge,
-};
+use super::{Block, Outbox, block::Push, operator::Edge};
 use crate::{hash, operator::Aggregator};
 
 /// The table fits the second-level cache for accumulators of any usual size.

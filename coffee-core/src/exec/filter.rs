@@ -23,7 +23,12 @@ impl<R, F> FilterOp<R, F> {
 
 impl<R: Row, F: Filter<R>> FilterOp<R, F> {
     fn typed(&self, context: &Context<'_>, followers: Vec<AnyPush>) -> FilterLink<R, F> {
-        FilterLink { filter: (self.make)(context.parameters), index: context.index, picked: Vec::new(), next: AnyPush::fork(followers) }
+        FilterLink {
+            filter: (self.make)(context.parameters),
+            index: context.index,
+            picked: Vec::new(),
+            next: AnyPush::fork(followers),
+        }
     }
 }
 

@@ -6,12 +6,17 @@ use super::{
     AnyPush, Block, Context, Edge, ExecError, Head, Operator, Outbox, Place, State,
     aggregate::Emission,
     block::Push,
-    build::{BuildTable, Placed},
+    build::BuildTable,
     operator::{Make, UNCOUNTED},
     rejected::FirstRejections,
     rows::decode_blocks,
 };
-use crate::{frame::Stream, operator::{Joiner, Row}};
+use crate::{
+    codec,
+    codec::DecodeError,
+    frame::Stream,
+    operator::{Joiner, Row},
+};
 
 pub(crate) struct JoinOp<J> {
     make: Make<J>,
@@ -38,9 +43,17 @@ impl<J: Joiner> Operator for JoinOp<J> {
     fn edge(&self, context: &Context<'_>, input: usize, edge: Edge) -> AnyPush {
         let joiner = (self.make)(context.parameters);
         if input == PROBE {
-            AnyPush::new::<J::Probe>(KeyEdge { key: move |row: &J::Probe| joiner.probe_key(row), edge, index: context.index })
+            AnyPush::new::<J::Probe>(KeyEdge {
+                key: move |row: &J::Probe| joiner.probe_key(row),
+                edge,
+                index: context.index,
+            })
         } else {
-            AnyPush::new::<J::Build>(KeyEdge { key: move |row: &J::Build| joiner.build_key(row), edge, index: UNCOUNTED })
+            AnyPush::new::<J::Build>(KeyEdge {
+                key: move |row: &J::Build| joiner.build_key(row),
+                edge,
+                index: UNCOUNTED,
+            })
         }
     }
 
@@ -87,21 +100,20 @@ struct JoinState<J: Joiner> {
 }
 
 impl<J: Joiner> JoinState<J> {
-    fn build(&mut self, from: (Stream, u64), rows: u32, payload: &[u8]) -> Result<(), ExecError> {
+    fn build(&mut self, (stream, seq): (Stream, u64), rows: u32, mut payload: &[u8]) -> Result<(), ExecError> {
         let JoinState { joiner, table, duplicates, reports, .. } = self;
-        let mut at = 0;
-        decode_blocks(rows, payload, &mut Vec::new(), |block| {
-            for row in block.drain(..) {
-                let later = table.insert(joiner, Placed { at: (from.0, from.1, at), row })?;
-                at += 1;
-                if let Some(later) = later.filter(|_| *reports)
-                    && let Some(rejection) = joiner.duplicate(&later)
-                {
-                    duplicates.add(rejection);
-                }
+        for at in 0..rows {
+            let start = payload;
+            let row: J::Build = codec::decode(&mut payload)?;
+            let encoded = start.get(..start.len() - payload.len()).unwrap_or_default();
+            if let Some(later) = table.insert(joiner, (stream, seq, at), &row, encoded)?
+                && *reports
+                && let Some(rejection) = joiner.duplicate(&later)
+            {
+                duplicates.add(rejection);
             }
-            Ok(())
-        })
+        }
+        if payload.is_empty() { Ok(()) } else { Err(DecodeError::Unknown("more bytes than rows").into()) }
     }
 }
 

@@ -23,7 +23,12 @@ impl<R, M> MapOp<R, M> {
 
 impl<R: Row, M: Projection<R, Out: Row>> MapOp<R, M> {
     fn typed(&self, context: &Context<'_>, followers: Vec<AnyPush>) -> MapLink<M, M::Out> {
-        MapLink { map: (self.make)(context.parameters), index: context.index, made: Vec::new(), next: AnyPush::fork(followers) }
+        MapLink {
+            map: (self.make)(context.parameters),
+            index: context.index,
+            made: Vec::new(),
+            next: AnyPush::fork(followers),
+        }
     }
 }
 

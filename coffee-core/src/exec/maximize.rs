@@ -42,7 +42,12 @@ impl<M: Maximizer> Operator for MaximizeOp<M> {
 
     fn head(&self, context: &Context<'_>, followers: Vec<AnyPush>) -> Head {
         let best = Best::new((self.make)(context.parameters));
-        Head::Stateful(Box::new(MaximizeState { best, block: Vec::new(), sorted: None, emission: Emission::new(context.index, followers) }))
+        Head::Stateful(Box::new(MaximizeState {
+            best,
+            block: Vec::new(),
+            sorted: None,
+            emission: Emission::new(context.index, followers),
+        }))
     }
 }
 
@@ -67,7 +72,8 @@ impl<M: Maximizer> Best<M> {
 
     fn offer(&mut self, row: &M::Row) {
         let limit = self.maximizer.limit();
-        let group = self.groups.entry(self.maximizer.group(row)).or_insert_with(|| Candidates { rows: Vec::new(), sorted: 0 });
+        let group =
+            self.groups.entry(self.maximizer.group(row)).or_insert_with(|| Candidates { rows: Vec::new(), sorted: 0 });
         let beaten = |worst: &M::Row| self.maximizer.rank(row, worst).is_ge();
         if group.sorted == limit && group.rows.get(limit.wrapping_sub(1)).is_none_or(beaten) {
             return;
@@ -82,10 +88,13 @@ impl<M: Maximizer> Best<M> {
     fn take(&mut self) -> Vec<M::Row> {
         let mut groups: Vec<(M::Group, Candidates<M::Row>)> = self.groups.drain().collect();
         groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        groups.into_iter().flat_map(|(_, mut group)| {
-            group.cut(&self.maximizer);
-            group.rows
-        }).collect()
+        groups
+            .into_iter()
+            .flat_map(|(_, mut group)| {
+                group.cut(&self.maximizer);
+                group.rows
+            })
+            .collect()
     }
 }
 

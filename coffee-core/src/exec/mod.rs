@@ -1,6 +1,6 @@
 //! How operators run: typed, a block of rows at a time, put together at run time from a plan.
 //!
-//! Within a node the rows of one type go through [`Push`]ers; where they leave the node an *edge* encodes them into the
+//! Within a node the rows of one type go through pushers; where they leave the node an *edge* encodes them into the
 //! [`Outbox`], one slot a port and shard; where they arrive a *head* decodes them. Edges into aggregators and maximizers
 //! combine what they are given before it travels. Nothing here knows frames, jobs or nodes.
 
@@ -22,17 +22,17 @@ mod sink;
 mod source;
 
 pub(crate) use aggregate::AggregateOp;
+pub(crate) use aggregate::EMITTED_ROWS;
 pub use block::Block;
 pub(crate) use filter::FilterOp;
 pub(crate) use join::JoinOp;
 pub(crate) use map::MapOp;
 pub(crate) use maximize::MaximizeOp;
 pub(crate) use operator::{AnyPush, Context, Edge, Head, Make, Operator, Place, UNCOUNTED};
-pub(crate) use aggregate::EMITTED_ROWS;
 pub use operator::{ExecError, State, Transform};
 pub use outbox::{Outbox, Slot};
-pub use rejected::{REJECTED_LIMIT, RejectedRow};
 pub(crate) use rejected::{REJECTED, RejectedOp};
+pub use rejected::{REJECTED_LIMIT, RejectedRow};
 pub use scratch::{MemoryScratch, Scratch, ScratchError};
 pub(crate) use sink::SinkOp;
 pub(crate) use source::SourceOp;

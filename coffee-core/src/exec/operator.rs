@@ -68,7 +68,8 @@ impl AnyPush {
     /// All of them as one.
     pub fn fork<R: 'static>(all: Vec<AnyPush>) -> Fork<R> {
         #[expect(clippy::expect_used, reason = "the builder's Flow<R> gave the follower its row type")]
-        let typed = |push: AnyPush| *push.0.downcast::<Box<dyn Push<R>>>().expect("a follower takes its forerunner's rows");
+        let typed =
+            |push: AnyPush| *push.0.downcast::<Box<dyn Push<R>>>().expect("a follower takes its forerunner's rows");
         Fork(all.into_iter().map(typed).collect())
     }
 }

@@ -65,10 +65,12 @@ impl<R: Row + Ord> State for SinkState<R> {
             none => none.insert(self.sorter.finish()?),
         };
         let mut failed = None;
-        let mut rows = std::iter::from_fn(|| merge.next(&mut *self.sorter.scratch).unwrap_or_else(|error| {
-            failed = Some(error);
-            None
-        }));
+        let mut rows = std::iter::from_fn(|| {
+            merge.next(&mut *self.sorter.scratch).unwrap_or_else(|error| {
+                failed = Some(error);
+                None
+            })
+        });
         let last = self.emission.batch(&mut rows, EMITTED_ROWS, out)?;
         failed.map_or(Ok(last), Err)
     }
@@ -175,7 +177,14 @@ impl<R: Row> Run<R> {
             return Ok(());
         }
         let start = scratch.append(encoded)?;
-        let run = run.get_or_insert_with(|| Run { start, lengths: Vec::new(), next: 0, block: Vec::new(), at: 0, rows: PhantomData });
+        let run = run.get_or_insert_with(|| Run {
+            start,
+            lengths: Vec::new(),
+            next: 0,
+            block: Vec::new(),
+            at: 0,
+            rows: PhantomData,
+        });
         run.lengths.push(u32::try_from(encoded.len()).map_err(|_| ExecError::TooLarge)?);
         encoded.clear();
         Ok(())

@@ -37,7 +37,13 @@ impl<S: Source<Row: Row>> Operator for SourceOp<S> {
 
     fn head(&self, context: &Context<'_>, followers: Vec<AnyPush>) -> Head {
         let (index, rejects) = (context.index, context.rejects);
-        Head::Stateless(Box::new(SourceHead { source: (self.make)(context.parameters), block: Vec::new(), chain: AnyPush::fork(followers), index, rejects }))
+        Head::Stateless(Box::new(SourceHead {
+            source: (self.make)(context.parameters),
+            block: Vec::new(),
+            chain: AnyPush::fork(followers),
+            index,
+            rejects,
+        }))
     }
 }
 

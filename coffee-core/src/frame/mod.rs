@@ -112,7 +112,10 @@ impl PartMeta {
     /// Where the part goes.
     pub fn port(&self) -> Port {
         match self {
-            PartMeta::Rows { port, .. } | PartMeta::Empty { port, .. } | PartMeta::End { port, .. } | PartMeta::Lost { port, .. } => *port,
+            PartMeta::Rows { port, .. }
+            | PartMeta::Empty { port, .. }
+            | PartMeta::End { port, .. }
+            | PartMeta::Lost { port, .. } => *port,
         }
     }
 }

@@ -4,22 +4,27 @@ use super::*;
 use crate::source::Chunk;
 
 fn head() -> impl Strategy<Value = JobHead> {
-    any::<(u64, u64, u64, u64, bool, Vec<u8>)>().prop_map(|(cluster, number, topology, sinks, strict, parameters)| JobHead {
-        job: JobId { cluster, number },
-        topology,
-        sinks: Sinks(sinks),
-        strict,
-        parameters,
+    any::<(u64, u64, u64, u64, bool, Vec<u8>)>().prop_map(|(cluster, number, topology, sinks, strict, parameters)| {
+        JobHead { job: JobId { cluster, number }, topology, sinks: Sinks(sinks), strict, parameters }
     })
 }
 
 fn part() -> impl Strategy<Value = (PartMeta, Vec<u8>)> {
     let place = any::<(u16, u16, u16)>().prop_map(|(port, origin, shard)| (Port(port), Stream { origin, shard }));
     let counts = prop::collection::vec(
-        any::<(u16, u64, u64, u64)>().prop_map(|(operator, rows_in, rows_out, rejected)| Count { operator, rows_in, rows_out, rejected }),
+        any::<(u16, u64, u64, u64)>().prop_map(|(operator, rows_in, rows_out, rejected)| Count {
+            operator,
+            rows_in,
+            rows_out,
+            rejected,
+        }),
         0..4,
     );
-    let loss = any::<(u16, u16, u64, String)>().prop_map(|(origin, shard, seq, reason)| Loss { stream: Stream { origin, shard }, seq, reason });
+    let loss = any::<(u16, u16, u64, String)>().prop_map(|(origin, shard, seq, reason)| Loss {
+        stream: Stream { origin, shard },
+        seq,
+        reason,
+    });
     let meta = prop_oneof![
         (place.clone(), any::<(u64, u32)>(), counts.clone())
             .prop_map(|((port, stream), (seq, rows), counts)| PartMeta::Rows { port, stream, seq, rows, counts }),
@@ -30,14 +35,17 @@ fn part() -> impl Strategy<Value = (PartMeta, Vec<u8>)> {
             });
             PartMeta::Empty { port, stream, seqs }
         }),
-        (place.clone(), any::<u64>(), counts, prop::option::of(loss.clone()))
-            .prop_map(|((port, stream), batches, counts, failed)| PartMeta::End { port, stream, batches, counts, failed }),
+        (place.clone(), any::<u64>(), counts, prop::option::of(loss.clone())).prop_map(
+            |((port, stream), batches, counts, failed)| PartMeta::End { port, stream, batches, counts, failed }
+        ),
         (place, loss).prop_map(|((port, _), loss)| PartMeta::Lost { port, loss }),
     ];
     (meta, any::<Vec<u8>>())
 }
 
-fn read_all(bytes: &[u8]) -> Result<(JobHead, Vec<(PartMeta, Vec<u8>)>), crate::codec::DecodeError> {
+type OwnedPart = (PartMeta, Vec<u8>);
+
+fn read_all(bytes: &[u8]) -> Result<(JobHead, Vec<OwnedPart>), crate::codec::DecodeError> {
     let mut reader = FrameReader::new(bytes)?;
     let mut parts = Vec::new();
     while let Some(part) = reader.part()? {
@@ -98,12 +106,18 @@ proptest! {
 
 #[test]
 fn a_length_beyond_the_end_allocates_nothing() {
-    let mut bytes = write(&JobHead { job: JobId::default(), topology: 0, sinks: Sinks::ALL, strict: false, parameters: vec![] }, &[]);
+    let mut bytes = write(
+        &JobHead { job: JobId::default(), topology: 0, sinks: Sinks::ALL, strict: false, parameters: vec![] },
+        &[],
+    );
     bytes.extend_from_slice(&[255; 8]);
     assert_eq!(read_all(&bytes), Err(crate::codec::DecodeError::Truncated));
 }
 
 #[test]
 fn another_version_is_said() {
-    assert_eq!(FrameReader::new(&[FORMAT + 1, 0, 0, 0, 0]).map(|_| ()), Err(crate::codec::DecodeError::Version { found: FORMAT + 1 }));
+    assert_eq!(
+        FrameReader::new(&[FORMAT + 1, 0, 0, 0, 0]).map(|_| ()),
+        Err(crate::codec::DecodeError::Version { found: FORMAT + 1 })
+    );
 }

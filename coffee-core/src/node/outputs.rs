@@ -20,7 +20,9 @@ pub(crate) fn outputs(topology: &Topology, job: &Job, head: &HeadInfo) -> Vec<Ou
         let info = topology.port(*port).ok()?;
         let to = info.to.and_then(|to| topology.instances.get(to)).map(|to| to.stage);
         let targets = match to {
-            Some(stage) => (0..topology.shards(stage)).map(|shard| Target::Stage { stage: stage as u16, shard }).collect(),
+            Some(stage) => {
+                (0..topology.shards(stage)).map(|shard| Target::Stage { stage: stage as u16, shard }).collect()
+            }
             None => vec![Target::Client],
         };
         Some(Output { port: *port, first_slot: info.first_slot, targets })
@@ -54,7 +56,13 @@ pub(crate) fn send_batch(
 }
 
 /// Passes on batches that nothing is left of.
-pub(crate) fn send_empty(packer: &mut Packer, head: &JobHead, outputs: &[Output], stream: Stream, seqs: &crate::coverage::Coverage) -> Result<(), NodeError> {
+pub(crate) fn send_empty(
+    packer: &mut Packer,
+    head: &JobHead,
+    outputs: &[Output],
+    stream: Stream,
+    seqs: &crate::coverage::Coverage,
+) -> Result<(), NodeError> {
     each(outputs, |port, target, _| packer.empties(target, head, port, stream, seqs))
 }
 
@@ -78,7 +86,10 @@ pub(crate) fn send_lost(packer: &mut Packer, head: &JobHead, outputs: &[Output],
     each(outputs, |port, target, _| packer.part(target, head, &PartMeta::Lost { port, loss: loss.clone() }, &[]))
 }
 
-fn each(outputs: &[Output], mut send: impl FnMut(Port, Target, bool) -> Result<(), NodeError>) -> Result<(), NodeError> {
+fn each(
+    outputs: &[Output],
+    mut send: impl FnMut(Port, Target, bool) -> Result<(), NodeError>,
+) -> Result<(), NodeError> {
     let mut first = true;
     for output in outputs {
         for target in &output.targets {

@@ -69,7 +69,14 @@ impl Packer {
     }
 
     /// Adds empty answers.
-    pub fn empties(&mut self, to: Target, head: &JobHead, port: Port, stream: Stream, seqs: &Coverage) -> Result<(), NodeError> {
+    pub fn empties(
+        &mut self,
+        to: Target,
+        head: &JobHead,
+        port: Port,
+        stream: Stream,
+        seqs: &Coverage,
+    ) -> Result<(), NodeError> {
         self.frame(to, head)?.empties.entry((port, stream)).or_default().extend(seqs);
         Ok(())
     }

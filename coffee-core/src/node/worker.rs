@@ -110,11 +110,17 @@ impl WorkerJob {
 impl Chain {
     fn new(topology: &Topology, job: &Job, port: Port) -> Result<Self, NodeError> {
         let unknown = DecodeError::Unknown("a port of a stateless stage");
-        let mut heads = topology.stages().iter().enumerate().flat_map(|(stage, found)| found.heads.iter().map(move |head| (stage, head)));
+        let mut heads = topology
+            .stages()
+            .iter()
+            .enumerate()
+            .flat_map(|(stage, found)| found.heads.iter().map(move |head| (stage, head)));
         let (stage, info) = heads.find(|(_, head)| head.inputs.contains(&port)).ok_or_else(|| unknown.clone())?;
         let scratch = || -> Box<dyn Scratch> { Box::new(MemoryScratch::default()) }; // no stateless operator uses it
         match job.head(topology, info, &scratch) {
-            Some(Head::Stateless(transform)) => Ok(Chain { transform, outputs: outputs(topology, job, info), outbox: job.outbox(topology, stage) }),
+            Some(Head::Stateless(transform)) => {
+                Ok(Chain { transform, outputs: outputs(topology, job, info), outbox: job.outbox(topology, stage) })
+            }
             _ => Err(unknown.into()),
         }
     }

@@ -105,7 +105,9 @@ where
         for b in rows.iter().filter(|b| maximizer.group(a) == maximizer.group(b)) {
             let order = maximizer.rank(a, b);
             hold(order == maximizer.rank(b, a).reverse(), "rank is antisymmetric", || format!("{a:?} {b:?}"))?;
-            hold((order == Ordering::Equal) == (a == b), "rank is Equal only for equal rows", || format!("{a:?} {b:?}"))?;
+            hold((order == Ordering::Equal) == (a == b), "rank is Equal only for equal rows", || {
+                format!("{a:?} {b:?}")
+            })?;
             for c in rows.iter().filter(|c| maximizer.group(a) == maximizer.group(c)) {
                 let chain = order.is_le() && maximizer.rank(b, c).is_le();
                 hold(!chain || maximizer.rank(a, c).is_le(), "rank is transitive", || format!("{a:?} {b:?} {c:?}"))?;
@@ -117,11 +119,14 @@ where
         for row in rows {
             groups.entry(maximizer.group(&row)).or_default().push(row);
         }
-        groups.into_values().flat_map(|mut group| {
-            group.sort_by(|a, b| maximizer.rank(a, b));
-            group.truncate(maximizer.limit());
-            group
-        }).collect::<Vec<_>>()
+        groups
+            .into_values()
+            .flat_map(|mut group| {
+                group.sort_by(|a, b| maximizer.rank(a, b));
+                group.truncate(maximizer.limit());
+                group
+            })
+            .collect::<Vec<_>>()
     };
     let (head, tail) = halves(rows, cut);
     let parts = [best(tail.to_vec()), best(head.to_vec())].concat();
@@ -136,10 +141,14 @@ where
     J::Probe: Debug,
 {
     for probe in probes {
-        hold(joiner.probe_key(probe) == joiner.probe_key(&probe.clone()), "the key depends on the row alone", || format!("{probe:?}"))?;
+        hold(joiner.probe_key(probe) == joiner.probe_key(&probe.clone()), "the key depends on the row alone", || {
+            format!("{probe:?}")
+        })?;
         let matching = build.iter().find(|row| joiner.build_key(row) == joiner.probe_key(probe));
         let again = joiner.join(&probe.clone(), matching.cloned().as_ref());
-        hold(joiner.join(probe, matching) == again, "the join depends on the pair alone", || format!("{probe:?} {matching:?}"))?;
+        hold(joiner.join(probe, matching) == again, "the join depends on the pair alone", || {
+            format!("{probe:?} {matching:?}")
+        })?;
     }
     Ok(())
 }

@@ -4,7 +4,9 @@ use std::{any::Any, cell::RefCell, collections::BTreeSet, fmt, marker::PhantomDa
 
 use crate::{
     codec::{self, DecodeError},
-    exec::{AggregateOp, FilterOp, JoinOp, Make, MapOp, MaximizeOp, Operator, Place, REJECTED, RejectedOp, SinkOp, SourceOp},
+    exec::{
+        AggregateOp, FilterOp, JoinOp, Make, MapOp, MaximizeOp, Operator, Place, REJECTED, RejectedOp, SinkOp, SourceOp,
+    },
     operator::{Aggregator, Filter, Joiner, Maximizer, Projection, Row},
     source::Source,
 };
@@ -96,7 +98,11 @@ impl<P: Row> PlanBuilder<P> {
     }
 
     /// Rows from outside: `make` gives the reader of their chunks.
-    pub fn source<S: Source<Row: Row>>(&self, name: &str, make: impl Fn(&P) -> S + Send + Sync + 'static) -> Flow<'_, P, S::Row> {
+    pub fn source<S: Source<Row: Row>>(
+        &self,
+        name: &str,
+        make: impl Fn(&P) -> S + Send + Sync + 'static,
+    ) -> Flow<'_, P, S::Row> {
         self.add(name, Vec::new(), SourceOp::new(erase(make)))
     }
 
@@ -106,14 +112,16 @@ impl<P: Row> PlanBuilder<P> {
     /// Where names repeat, or there is no sink, or more than a job can choose among.
     pub fn build(self) -> Result<Plan, PlanError> {
         let mut ops = self.ops.into_inner();
-        let with_place = |ops: &[Op], place| (0..ops.len()).filter(|at| ops[*at].operator.place() == place).collect::<Vec<_>>();
+        let with_place =
+            |ops: &[Op], place| (0..ops.len()).filter(|at| ops[*at].operator.place() == place).collect::<Vec<_>>();
         let sinks = with_place(&ops, Place::Sink);
         match sinks.len() {
             0 => return Err(PlanError::NoSink),
             1..=64 => {}
             _ => return Err(PlanError::TooManySinks),
         }
-        let mut plan = Plan { ops: Vec::new(), sinks, decode_parameters: |bytes| Ok(Box::new(codec::decode::<P>(bytes)?)) };
+        let mut plan =
+            Plan { ops: Vec::new(), sinks, decode_parameters: |bytes| Ok(Box::new(codec::decode::<P>(bytes)?)) };
         let rejecting: Vec<usize> = (0..ops.len()).filter(|at| ops[*at].inputs.len() != 1).collect();
         plan.ops.append(&mut ops);
         let source_name = |at: &usize| {
@@ -166,22 +174,39 @@ impl<'b, P: Row, R: Row> Flow<'b, P, R> {
     }
 
     /// Maps each row to another.
-    pub fn map<M: Projection<R, Out: Row>>(self, name: &str, make: impl Fn(&P) -> M + Send + Sync + 'static) -> Flow<'b, P, M::Out> {
+    pub fn map<M: Projection<R, Out: Row>>(
+        self,
+        name: &str,
+        make: impl Fn(&P) -> M + Send + Sync + 'static,
+    ) -> Flow<'b, P, M::Out> {
         self.builder.add(name, vec![self.op], MapOp::<R, M>::new(erase(make)))
     }
 
     /// Folds the rows of each key into one.
-    pub fn aggregate<A: Aggregator<Row = R>>(self, name: &str, make: impl Fn(&P) -> A + Send + Sync + 'static) -> Flow<'b, P, A::Out> {
+    pub fn aggregate<A: Aggregator<Row = R>>(
+        self,
+        name: &str,
+        make: impl Fn(&P) -> A + Send + Sync + 'static,
+    ) -> Flow<'b, P, A::Out> {
         self.builder.add(name, vec![self.op], AggregateOp::<A>::new(erase(make)))
     }
 
     /// Keeps the best rows of each group.
-    pub fn maximize<M: Maximizer<Row = R>>(self, name: &str, make: impl Fn(&P) -> M + Send + Sync + 'static) -> Flow<'b, P, R> {
+    pub fn maximize<M: Maximizer<Row = R>>(
+        self,
+        name: &str,
+        make: impl Fn(&P) -> M + Send + Sync + 'static,
+    ) -> Flow<'b, P, R> {
         self.builder.add(name, vec![self.op], MaximizeOp::<M>::new(erase(make)))
     }
 
     /// Joins each row with the row of the same key in `build`, all of which is kept until both sides have ended.
-    pub fn join<J: Joiner<Probe = R>>(self, name: &str, build: Flow<'b, P, J::Build>, make: impl Fn(&P) -> J + Send + Sync + 'static) -> Flow<'b, P, J::Out> {
+    pub fn join<J: Joiner<Probe = R>>(
+        self,
+        name: &str,
+        build: Flow<'b, P, J::Build>,
+        make: impl Fn(&P) -> J + Send + Sync + 'static,
+    ) -> Flow<'b, P, J::Out> {
         self.builder.add(name, vec![self.op, build.op], JoinOp::<J>::new(erase(make)))
     }
 

@@ -29,7 +29,8 @@ impl Job {
         let mut claimed = Vec::new();
         let mut reports = vec![false; plan.ops.len()];
         for (at, op) in plan.ops.iter().enumerate().filter(|(at, _)| active.get(*at) == Some(&true)) {
-            if let Some(table) = op.inputs.get(1).and_then(|build| plan.source_of(*build)).filter(|table| !claimed.contains(table))
+            if let Some(table) =
+                op.inputs.get(1).and_then(|build| plan.source_of(*build)).filter(|table| !claimed.contains(table))
                 && op.operator.place() == Place::Stateful
             {
                 claimed.push(table);
@@ -42,14 +43,17 @@ impl Job {
     /// Whether the job has anything to do with what goes through a port.
     pub fn uses(&self, topology: &Topology, port: Port) -> bool {
         let needed = |instance: Option<usize>| {
-            instance.is_none_or(|at| topology.instances.get(at).is_some_and(|instance| self.active.get(instance.op) == Some(&true)))
+            instance.is_none_or(|at| {
+                topology.instances.get(at).is_some_and(|instance| self.active.get(instance.op) == Some(&true))
+            })
         };
         topology.port(port).is_ok_and(|port| needed(port.from) && needed(port.to))
     }
 
     /// The sources that the job needs, those first whose rows are only ever looked up: so probes rarely wait.
     pub fn sources(&self, topology: &Topology) -> Vec<SourceInfo> {
-        let mut sources: Vec<SourceInfo> = topology.sources().into_iter().filter(|source| self.uses(topology, source.port)).collect();
+        let mut sources: Vec<SourceInfo> =
+            topology.sources().into_iter().filter(|source| self.uses(topology, source.port)).collect();
         sources.sort_by_key(|source| !self.only_looked_up(topology, usize::from(source.stream.origin)));
         sources
     }
@@ -69,10 +73,20 @@ impl Job {
     }
 
     /// Builds an operator of a stage with the chain behind it.
-    pub(crate) fn head(&self, topology: &Topology, head: &HeadInfo, scratch: &dyn Fn() -> Box<dyn Scratch>) -> Option<Head> {
+    pub(crate) fn head(
+        &self,
+        topology: &Topology,
+        head: &HeadInfo,
+        scratch: &dyn Fn() -> Box<dyn Scratch>,
+    ) -> Option<Head> {
         let instance = topology.instances.get(head.instance)?;
         let operator = &topology.plan.ops.get(instance.op)?.operator;
-        Some(operator.head(&self.context(topology, head.instance, scratch), self.followers(topology, head.instance, scratch)))
+        Some(
+            operator.head(
+                &self.context(topology, head.instance, scratch),
+                self.followers(topology, head.instance, scratch),
+            ),
+        )
     }
 
     fn followers(&self, topology: &Topology, at: usize, scratch: &dyn Fn() -> Box<dyn Scratch>) -> Vec<AnyPush> {
@@ -88,7 +102,8 @@ impl Job {
             }
         });
         let leaving = (0..topology.ports.len()).map(|port| Port(port as u16));
-        let leaving = leaving.filter(|port| topology.port(*port).is_ok_and(|port| port.from == Some(at) && port.to.is_none()));
+        let leaving =
+            leaving.filter(|port| topology.port(*port).is_ok_and(|port| port.from == Some(at) && port.to.is_none()));
         inner.chain(leaving.filter_map(|port| self.edge(topology, port, scratch))).collect()
     }
 
@@ -136,7 +151,8 @@ impl Job {
 fn active(topology: &Topology, sinks: Sinks) -> Vec<bool> {
     let plan = &topology.plan;
     let mut active = vec![false; plan.ops.len()];
-    let mut wanted: Vec<usize> = plan.sinks.iter().enumerate().filter(|(index, _)| sinks.contains(*index)).map(|(_, op)| *op).collect();
+    let mut wanted: Vec<usize> =
+        plan.sinks.iter().enumerate().filter(|(index, _)| sinks.contains(*index)).map(|(_, op)| *op).collect();
     while let Some(op) = wanted.pop() {
         if let Some(seen) = active.get_mut(op).filter(|seen| !**seen) {
             *seen = true;

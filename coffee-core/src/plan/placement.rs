@@ -148,7 +148,10 @@ impl Placement {
             if stage.operators.is_empty() {
                 return wrong("no operators");
             }
-            for (count, what) in [(stage.shards, "a number of shards outside 1 to 1024"), (stage.replicas, "a number of replicas outside 1 to 1024")] {
+            for (count, what) in [
+                (stage.shards, "a number of shards outside 1 to 1024"),
+                (stage.replicas, "a number of replicas outside 1 to 1024"),
+            ] {
                 if count.is_some_and(|count| count == 0 || count > MOST) {
                     return wrong(what);
                 }

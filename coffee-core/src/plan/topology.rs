@@ -192,7 +192,8 @@ impl Topology {
     pub fn sink_of(&self, port: Port) -> Result<&str, DecodeError> {
         let info = self.port(port)?;
         let sink = info.from.filter(|_| info.to.is_none()).and_then(|from| self.instances.get(from));
-        let op = sink.and_then(|sink| self.plan.ops.get(sink.op)).ok_or(DecodeError::Unknown("a port to the client"))?;
+        let op =
+            sink.and_then(|sink| self.plan.ops.get(sink.op)).ok_or(DecodeError::Unknown("a port to the client"))?;
         Ok(&op.name)
     }
 
@@ -263,17 +264,33 @@ impl Topology {
             let sources = heads.iter().all(|head| self.place(head.instance) == Place::Source);
             let wrong = |what| Err(PlacementError::Stage { stage: placed.name.clone(), what });
             match role {
-                _ if placed.hosted && !sources => return wrong("no place where chunks come in, so it can't be hosted there"),
-                Role::Stateless { .. } if placed.shards.is_some() => return wrong("shards, but no state to spread over them"),
-                Role::Stateful { .. } if placed.replicas.is_some() => return wrong("replicas, but state that is in one place only"),
-                Role::Stateful { shards } if shards > 1 && heads.iter().any(|head| self.place(head.instance) == Place::Sink) => {
+                _ if placed.hosted && !sources => {
+                    return wrong("no place where chunks come in, so it can't be hosted there");
+                }
+                Role::Stateless { .. } if placed.shards.is_some() => {
+                    return wrong("shards, but no state to spread over them");
+                }
+                Role::Stateful { .. } if placed.replicas.is_some() => {
+                    return wrong("replicas, but state that is in one place only");
+                }
+                Role::Stateful { shards }
+                    if shards > 1 && heads.iter().any(|head| self.place(head.instance) == Place::Sink) =>
+                {
                     return wrong("shards, but results that are put in order in one place");
                 }
                 _ => {}
             }
-            stages.push(Stage { name: placed.name.clone(), role, hosted: placed.hosted, combine: placed.combine, heads, slots: 0 });
+            stages.push(Stage {
+                name: placed.name.clone(),
+                role,
+                hosted: placed.hosted,
+                combine: placed.combine,
+                heads,
+                slots: 0,
+            });
         }
-        let shards: Vec<u16> = stages.iter().map(|stage| if let Role::Stateful { shards } = stage.role { shards } else { 1 }).collect();
+        let shards: Vec<u16> =
+            stages.iter().map(|stage| if let Role::Stateful { shards } = stage.role { shards } else { 1 }).collect();
         for port in &mut self.ports {
             let Some(from) = port.from.and_then(|from| self.instances.get(from)) else { continue };
             let to = port.to.and_then(|to| self.instances.get(to)).and_then(|to| shards.get(to.stage));
@@ -292,12 +309,17 @@ impl Topology {
             let entering = self.ports.iter().enumerate().filter(move |(_, port)| port.to == Some(at));
             entering.map(|(port, _)| Port(port as u16)).collect::<Vec<_>>()
         };
-        (0..self.instances.len()).filter(of_stage).map(|at| (at, inputs(at))).filter(|(_, inputs)| !inputs.is_empty()).map(|(at, inputs)| {
-            let mut outputs = Vec::new();
-            self.collect_outputs(at, &mut outputs);
-            outputs.sort_unstable();
-            HeadInfo { instance: at, inputs, outputs }
-        }).collect()
+        (0..self.instances.len())
+            .filter(of_stage)
+            .map(|at| (at, inputs(at)))
+            .filter(|(_, inputs)| !inputs.is_empty())
+            .map(|(at, inputs)| {
+                let mut outputs = Vec::new();
+                self.collect_outputs(at, &mut outputs);
+                outputs.sort_unstable();
+                HeadInfo { instance: at, inputs, outputs }
+            })
+            .collect()
     }
 
     fn collect_outputs(&self, instance: usize, outputs: &mut Vec<Port>) {
@@ -307,18 +329,23 @@ impl Topology {
                 None => self.collect_outputs(link.to, outputs),
             }
         }
-        let leaving = self.ports.iter().enumerate().filter(|(_, port)| port.from == Some(instance) && port.to.is_none());
+        let leaving =
+            self.ports.iter().enumerate().filter(|(_, port)| port.from == Some(instance) && port.to.is_none());
         outputs.extend(leaving.map(|(at, _)| Port(at as u16)));
     }
 
     /// All that the meaning and the bytes of a frame depend on.
     fn fingerprint(&self, placement: &Placement) -> u64 {
         let plan: Vec<_> = self.plan.ops.iter().map(|op| (&op.name, &op.inputs)).collect();
-        let stages: Vec<_> = self.stages.iter().zip(&placement.stages)
+        let stages: Vec<_> = self
+            .stages
+            .iter()
+            .zip(&placement.stages)
             .map(|(stage, placed)| (&stage.name, &placed.operators, stage.combine, self.slots_of(stage)))
             .collect();
         let text = format!("{FORMAT} {} {EMITTED_ROWS} {plan:?} {stages:?}", env!("CARGO_PKG_VERSION"));
-        text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+        text.bytes()
+            .fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
     }
 
     /// Replicas don't change a frame, shards do.

@@ -136,22 +136,43 @@ pub fn sales_plan() -> Result<SalesPlan, PlanError> {
     let q2_best_selling = items
         .maximize("best-selling", |_| TopBy::new(month, |r: &ItemMonth| (Reverse(r.1.0), r.0.1), 1))
         .join("best-selling-names", menu, |_| {
-            of_item(|r: &ItemMonth, m| BestSelling { month: r.0.0, item: r.0.1, item_name: m.name.clone(), quantity: r.1.0 })
+            of_item(|r: &ItemMonth, m| BestSelling {
+                month: r.0.0,
+                item: r.0.1,
+                item_name: m.name.clone(),
+                quantity: r.1.0,
+            })
         })
         .sink("q2_best_selling");
     let q2_most_profit = items
         .maximize("most-profit", |_| TopBy::new(month, |r: &ItemMonth| (Reverse(r.1.1), r.0.1), 1))
         .join("most-profit-names", menu, |_| {
-            of_item(|r: &ItemMonth, m| MostProfit { month: r.0.0, item: r.0.1, item_name: m.name.clone(), profit: r.1.1 })
+            of_item(|r: &ItemMonth, m| MostProfit {
+                month: r.0.0,
+                item: r.0.1,
+                item_name: m.name.clone(),
+                profit: r.1.1,
+            })
         })
         .sink("q2_most_profit");
 
     let q3 = of_hours
         .aggregate("tpv", |_| {
-            GroupBy::new(|t: &Transaction| Some((t.at.year_half(), t.store)), Sum::<_, Total>::new(|t: &Transaction| t.amount))
+            GroupBy::new(
+                |t: &Transaction| Some((t.at.year_half(), t.store)),
+                Sum::<_, Total>::new(|t: &Transaction| t.amount),
+            )
         })
         .join("tpv-stores", stores, |_| {
-            of_store(|r: &HalfTotal| r.0.1, |((half, store), tpv), s| StoreHalf { half: *half, store_name: s.name.clone(), store: *store, tpv: *tpv })
+            of_store(
+                |r: &HalfTotal| r.0.1,
+                |((half, store), tpv), s| StoreHalf {
+                    half: *half,
+                    store_name: s.name.clone(),
+                    store: *store,
+                    tpv: *tpv,
+                },
+            )
         })
         .sink("q3");
 
@@ -166,7 +187,13 @@ pub fn sales_plan() -> Result<SalesPlan, PlanError> {
         })
         .join("buyers-users", users, |_| {
             type Buyer = (Text, StoreId, UserId, u64);
-            let add = |b: &Buyer, u: &User| TopBuyer { store_name: b.0.clone(), store: b.1, purchases: Reverse(b.3), user: b.2, birthdate: u.birthdate.clone() };
+            let add = |b: &Buyer, u: &User| TopBuyer {
+                store_name: b.0.clone(),
+                store: b.1,
+                purchases: Reverse(b.3),
+                user: b.2,
+                birthdate: u.birthdate.clone(),
+            };
             Lookup::new(|b: &Buyer| b.2, |u: &User| u.user, add).rejecting(|u: &User| repeated(u.line, "user_id"))
         })
         .sink("q4");
@@ -179,7 +206,9 @@ fn month(row: &ItemMonth) -> YearMonth {
 }
 
 /// Adds columns of the product.
-fn of_item<O: crate::operator::Row>(add: impl Fn(&ItemMonth, &MenuItem) -> O + Send + 'static) -> impl Joiner<Build = MenuItem, Probe = ItemMonth, Out = O> {
+fn of_item<O: crate::operator::Row>(
+    add: impl Fn(&ItemMonth, &MenuItem) -> O + Send + 'static,
+) -> impl Joiner<Build = MenuItem, Probe = ItemMonth, Out = O> {
     Lookup::new(|r: &ItemMonth| r.0.1, |m: &MenuItem| m.item, add).rejecting(|m: &MenuItem| repeated(m.line, "item_id"))
 }
 
@@ -193,7 +222,12 @@ fn of_store<P: crate::operator::Row, O: crate::operator::Row>(
 
 /// Of rows with one key the first stays.
 fn repeated(line: Line, column: &str) -> Option<Rejection> {
-    Some(Rejection { line, column: column.to_owned(), reason: "repeats the key of an earlier row".to_owned(), raw: None })
+    Some(Rejection {
+        line,
+        column: column.to_owned(),
+        reason: "repeats the key of an earlier row".to_owned(),
+        raw: None,
+    })
 }
 
 #[cfg(test)]

@@ -137,7 +137,11 @@ impl<'a> Collector<'a> {
     }
 
     /// Takes a frame and passes on what is new in it.
-    pub fn take<E: From<CollectError>>(&mut self, body: &[u8], mut pass: impl FnMut(Piece<'_>) -> Result<(), E>) -> Result<(), E> {
+    pub fn take<E: From<CollectError>>(
+        &mut self,
+        body: &[u8],
+        mut pass: impl FnMut(Piece<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut reader = FrameReader::new(body).map_err(CollectError::Decode)?;
         while let Some(part) = reader.part().map_err(CollectError::Decode)? {
             let sink = self.topology.sink_of(part.meta.port()).map_err(CollectError::Decode)?;

@@ -17,17 +17,19 @@ use coffee_core::{
     frame::{JobHead, JobId, Port, Sinks},
     node::{EntryNode, MakeScratch, Node, ShardNode, WorkerNode},
     operator::Row,
-    plan::{Job, Role, SourceInfo, Target, Topology},
+    plan::{Job, Role, Target, Topology},
 };
 use coffee_mom::MemoryBroker;
 
 use super::{
     collect::{CollectError, Collector, Outcome, Piece, Report},
-    feed::{ChunkFeed, FeedTransport, Feeds, RowsFeed},
+    feed::{ChunkFeed, FeedTransport, Feeds, RowsFeed, SourceFeed},
 };
 use crate::{
     FileScratch, Stop,
-    runner::{self, BrokerTransport, Incoming, Links, LinksError, RunnerError, Sender, Transport, TransportError, Volatile},
+    runner::{
+        self, BrokerTransport, Incoming, Links, LinksError, RunnerError, Sender, Transport, TransportError, Volatile,
+    },
 };
 
 /// Bytes a queue holds before whoever fills it waits: enough to bridge the scheduler, little beside the state.
@@ -106,7 +108,15 @@ impl<'a> Embedded<'a> {
         let job = JobId { cluster: 0, number: 1 }; // the only one of its broker
         let head = JobHead { job, topology: topology.version(), sinks: Sinks::ALL, strict: false, parameters: encoded };
         let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Ok(Embedded { topology, head, threads, feeds: BTreeMap::new(), scratch: None, stop: Stop::new(), read: Arc::default() })
+        Ok(Embedded {
+            topology,
+            head,
+            threads,
+            feeds: BTreeMap::new(),
+            scratch: None,
+            stop: Stop::new(),
+            read: Arc::default(),
+        })
     }
 
     /// Asks for some of the sinks only.
@@ -197,9 +207,17 @@ impl<'a> Embedded<'a> {
         let links = Links::declare(&broker, &self.topology, "coffee", QUEUE_BYTES)?;
         let feeds = Feeds::new(&self.head, feeds, &self.read);
         // Apart from the caller's stop, which must not be triggered by a run that is done.
-        let engine = Engine { broker: &broker, links, topology: &self.topology, stop: Stop::new(), failed: Mutex::new(None), scratch: self.scratch.as_deref() };
+        let engine = Engine {
+            broker: &broker,
+            links,
+            topology: &self.topology,
+            stop: Stop::new(),
+            failed: Mutex::new(None),
+            scratch: self.scratch.as_deref(),
+        };
         let report = thread::scope(|scope| {
-            let collected = engine.start(scope, &feeds, self.threads).and_then(|()| engine.collect(&job, &self.stop, take));
+            let collected =
+                engine.start(scope, &feeds, self.threads).and_then(|()| engine.collect(&job, &self.stop, take));
             engine.stop.trigger();
             collected
         });
@@ -210,7 +228,7 @@ impl<'a> Embedded<'a> {
     }
 
     /// Gives each source that the job needs its feed.
-    fn match_feeds(&mut self, job: &Job) -> Result<Vec<(SourceInfo, Box<dyn ChunkFeed + 'a>)>, EmbeddedError> {
+    fn match_feeds(&mut self, job: &Job) -> Result<Vec<SourceFeed<'a>>, EmbeddedError> {
         let known: Vec<String> = self.topology.sources().into_iter().map(|source| source.name).collect();
         if let Some(unknown) = self.feeds.keys().find(|name| !known.contains(name)) {
             return Err(EmbeddedError::UnknownSource(unknown.clone()));
@@ -237,7 +255,12 @@ struct Engine<'a> {
 }
 
 impl Engine<'_> {
-    fn start<'s, 'f: 's>(&'s self, scope: &'s Scope<'s, '_>, feeds: &'s Feeds<'f>, threads: NonZeroUsize) -> Result<(), EmbeddedError> {
+    fn start<'s, 'f: 's>(
+        &'s self,
+        scope: &'s Scope<'s, '_>,
+        feeds: &'s Feeds<'f>,
+        threads: NonZeroUsize,
+    ) -> Result<(), EmbeddedError> {
         for (at, stage) in self.topology.stages().iter().enumerate() {
             let stage_index = at as u16;
             match stage.role {
@@ -245,13 +268,23 @@ impl Engine<'_> {
                 Role::Stateful { shards } => {
                     for shard in 0..shards {
                         let node = ShardNode::new(self.topology.clone(), stage_index, shard, self.make_scratch());
-                        self.spawn_node(scope, format!("{}.{shard}", stage.name), Target::Stage { stage: stage_index, shard }, node)?;
+                        self.spawn_node(
+                            scope,
+                            format!("{}.{shard}", stage.name),
+                            Target::Stage { stage: stage_index, shard },
+                            node,
+                        )?;
                     }
                 }
                 Role::Stateless { replicas } => {
                     for replica in 0..replicas {
                         let node = WorkerNode::new(self.topology.clone());
-                        self.spawn_node(scope, format!("{}-{replica}", stage.name), Target::Stage { stage: stage_index, shard: 0 }, node)?;
+                        self.spawn_node(
+                            scope,
+                            format!("{}-{replica}", stage.name),
+                            Target::Stage { stage: stage_index, shard: 0 },
+                            node,
+                        )?;
                     }
                 }
             }
@@ -259,18 +292,35 @@ impl Engine<'_> {
         for at in 0..threads.get() {
             let name = format!("feed-{at}");
             let sender = Sender::new(self.broker, self.links.clone(), self.stop.clone())?;
-            let run = move || runner::run(&mut EntryNode::new(self.topology.clone()), &mut FeedTransport::new(feeds, sender), &mut Volatile);
+            let run = move || {
+                runner::run(
+                    &mut EntryNode::new(self.topology.clone()),
+                    &mut FeedTransport::new(feeds, sender),
+                    &mut Volatile,
+                )
+            };
             self.spawn(scope, name, run)?;
         }
         Ok(())
     }
 
-    fn spawn_node<'s>(&'s self, scope: &'s Scope<'s, '_>, name: String, target: Target, mut node: impl Node + 's) -> Result<(), EmbeddedError> {
+    fn spawn_node<'s>(
+        &'s self,
+        scope: &'s Scope<'s, '_>,
+        name: String,
+        target: Target,
+        mut node: impl Node + 's,
+    ) -> Result<(), EmbeddedError> {
         let mut transport = BrokerTransport::new(self.broker, &self.links, target, self.stop.clone())?;
         self.spawn(scope, name, move || runner::run(&mut node, &mut transport, &mut Volatile))
     }
 
-    fn spawn<'s>(&'s self, scope: &'s Scope<'s, '_>, name: String, run: impl FnOnce() -> Result<(), RunnerError> + Send + 's) -> Result<(), EmbeddedError> {
+    fn spawn<'s>(
+        &'s self,
+        scope: &'s Scope<'s, '_>,
+        name: String,
+        run: impl FnOnce() -> Result<(), RunnerError> + Send + 's,
+    ) -> Result<(), EmbeddedError> {
         thread::Builder::new().name(name.clone()).spawn_scoped(scope, move || {
             // What a panicking operator leaves behind is not used again: the run ends.
             match catch_unwind(AssertUnwindSafe(run)) {

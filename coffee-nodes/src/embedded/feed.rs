@@ -54,7 +54,12 @@ pub trait ChunkFeed: Send {
 impl ChunkFeed for Chunker {
     fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Position>, TransportError> {
         let info = Chunker::fill(self, buffer).map_err(|error: InputError| TransportError::Input(error))?;
-        Ok(info.map(|info| Position { file: info.file, first_line: info.first_line, header: info.header, bytes: info.position }))
+        Ok(info.map(|info| Position {
+            file: info.file,
+            first_line: info.first_line,
+            header: info.header,
+            bytes: info.position,
+        }))
     }
 }
 
@@ -79,6 +84,9 @@ impl<R: Row, I: Iterator<Item = R> + Send> ChunkFeed for RowsFeed<I> {
     }
 }
 
+/// A source and what it is fed with.
+pub(crate) type SourceFeed<'a> = (SourceInfo, Box<dyn ChunkFeed + 'a>);
+
 /// All sources of a job, shared by the feeder threads: each takes the next chunk when it is ready for one.
 pub(crate) struct Feeds<'a> {
     head: &'a JobHead,
@@ -96,7 +104,7 @@ struct Feed<'a> {
 
 impl<'a> Feeds<'a> {
     /// The sources in the order that they are to be read; the bytes read are kept in `read`.
-    pub fn new(head: &'a JobHead, feeds: Vec<(SourceInfo, Box<dyn ChunkFeed + 'a>)>, read: &'a AtomicU64) -> Self {
+    pub fn new(head: &'a JobHead, feeds: Vec<SourceFeed<'a>>, read: &'a AtomicU64) -> Self {
         let queue = feeds.into_iter().map(|(source, chunks)| Feed { source, chunks, seq: 0, bytes: 0 }).collect();
         Feeds { head, queue: Mutex::new(queue), read, done: AtomicU64::new(0) }
     }
@@ -123,7 +131,8 @@ impl Feed<'_> {
         let mut frame = FrameWriter::new(head, buffer)?;
         let part = frame.open(&PartMeta::Rows { port, stream, seq: self.seq, rows: 0, counts: Vec::new() })?;
         let Some(position) = self.chunks.fill(frame.payload())? else { return Ok(None) };
-        ChunkMeta { file: position.file, first_line: position.first_line, header: &position.header }.append(frame.payload())?;
+        ChunkMeta { file: position.file, first_line: position.first_line, header: &position.header }
+            .append(frame.payload())?;
         frame.close(part);
         self.seq += 1;
         self.bytes = position.bytes;

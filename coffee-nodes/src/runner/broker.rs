@@ -12,8 +12,8 @@ use coffee_core::{
     plan::{Target, Topology},
 };
 use coffee_mom::{
-    Broker, Consumer, ConsumerEnd, ConsumerOptions, DeclareError, Delivery, DeliveryTag, Message, Name, NameError, Outcome, Producer,
-    ProducerOptions, QueueSpec, Route, Settled,
+    Broker, Consumer, ConsumerEnd, ConsumerOptions, DeclareError, Delivery, DeliveryTag, Message, Name, NameError,
+    Outcome, Producer, ProducerOptions, QueueSpec, Route, Settled,
 };
 use crossbeam_channel::select;
 
@@ -178,7 +178,12 @@ impl BrokerTransport {
     pub fn new(broker: &dyn Broker, links: &Links, target: Target, stop: Stop) -> Result<Self, TransportError> {
         let Some(queue) = links.queue(target) else { return Err(TransportError::NotConfirmed(Outcome::Returned)) };
         let consumer = broker.consumer(queue, ConsumerOptions::default().prefetch(PREFETCH))?;
-        Ok(BrokerTransport { consumer, sender: Sender::new(broker, links.clone(), stop)?, tags: HashMap::new(), next: 0 })
+        Ok(BrokerTransport {
+            consumer,
+            sender: Sender::new(broker, links.clone(), stop)?,
+            tags: HashMap::new(),
+            next: 0,
+        })
     }
 
     fn deliver(&mut self, delivery: Delivery) -> Incoming {

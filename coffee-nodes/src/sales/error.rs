@@ -77,7 +77,11 @@ impl SalesError {
     pub fn is_before_work(&self) -> bool {
         !matches!(
             self,
-            SalesError::Write { .. } | SalesError::Rejected { .. } | SalesError::Interrupted | SalesError::Engine(_) | SalesError::Input(InputError::Stopped { .. })
+            SalesError::Write { .. }
+                | SalesError::Rejected { .. }
+                | SalesError::Interrupted
+                | SalesError::Engine(_)
+                | SalesError::Input(InputError::Stopped { .. })
         )
     }
 }
@@ -104,7 +108,9 @@ pub(super) enum About {
 pub(super) fn about(error: EmbeddedError) -> About {
     match error {
         EmbeddedError::Node { thread, error } => match *error {
-            RunnerError::Node(NodeError::Rejected { source_name, rejection }) => About::Rejected(source_name, rejection),
+            RunnerError::Node(NodeError::Rejected { source_name, rejection }) => {
+                About::Rejected(source_name, rejection)
+            }
             other => About::Other(SalesError::Engine(Box::new(EmbeddedError::Node { thread, error: Box::new(other) }))),
         },
         EmbeddedError::Transport(TransportError::Stopped) => About::Other(SalesError::Interrupted),

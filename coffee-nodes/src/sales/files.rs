@@ -71,7 +71,9 @@ fn share(path: &Path) -> io::Result<()> {
 /// Removes a file of an earlier run.
 pub(super) fn remove(path: &Path) -> Result<(), SalesError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SalesError::Write { path: path.to_owned(), error }),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(SalesError::Write { path: path.to_owned(), error })
+        }
         _ => Ok(()),
     }
 }

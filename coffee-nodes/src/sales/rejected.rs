@@ -16,7 +16,11 @@ use crate::input::{Table, lines};
 pub(super) const FILE: &str = "rejected.csv";
 
 /// Writes the file, if there is anything to be in it; the rows come in table, file and line order.
-pub(super) fn write(folder: &Path, mut rows: Vec<RejectedRow>, opened: &BTreeMap<String, Table>) -> Result<Option<PathBuf>, SalesError> {
+pub(super) fn write(
+    folder: &Path,
+    mut rows: Vec<RejectedRow>,
+    opened: &BTreeMap<String, Table>,
+) -> Result<Option<PathBuf>, SalesError> {
     if rows.is_empty() {
         super::files::remove(&folder.join(FILE))?;
         return Ok(None);
@@ -36,7 +40,8 @@ pub(super) fn write(folder: &Path, mut rows: Vec<RejectedRow>, opened: &BTreeMap
 /// Looks up the text of rows that were rejected by whoever did not have it.
 fn fill_in(rows: &mut [RejectedRow], opened: &BTreeMap<String, Table>) -> Result<(), SalesError> {
     for (name, table) in opened {
-        let mut missing: Vec<&mut RejectedRow> = rows.iter_mut().filter(|row| row.source == *name && row.rejection.raw.is_none()).collect();
+        let mut missing: Vec<&mut RejectedRow> =
+            rows.iter_mut().filter(|row| row.source == *name && row.rejection.raw.is_none()).collect();
         let wanted: Vec<Line> = missing.iter().map(|row| row.rejection.line).collect();
         if wanted.is_empty() {
             continue;

@@ -152,8 +152,14 @@ pub fn run(options: &RunOptions, progress: &Progress, stop: &Stop) -> Result<Sum
     for (name, table) in &opened {
         job = job.feed(name, Chunker::new(table, CHUNK_BYTES));
     }
-    let job = job.threads(options.threads).strict(options.strict).scratch(&options.out).stop(stop.clone()).progress(progress.read.clone());
-    let report = job.run_with(&mut |piece| Ok(results.take(&piece)?)).map_err(|error| explain(error, &topology, &opened))?;
+    let job = job
+        .threads(options.threads)
+        .strict(options.strict)
+        .scratch(&options.out)
+        .stop(stop.clone())
+        .progress(progress.read.clone());
+    let report =
+        job.run_with(&mut |piece| Ok(results.take(&piece)?)).map_err(|error| explain(error, &topology, &opened))?;
 
     let (results, rejected_file) = results.put_in_place(&topology, &opened)?;
     let rejected_unlisted = report.rejected_unlisted();
@@ -179,7 +185,11 @@ fn explain(error: EmbeddedError, topology: &Topology, opened: &BTreeMap<String, 
         About::Rejected(operator, rejection) => {
             let table = topology.plan().looked_up_by(&operator).unwrap_or(&operator);
             let file = opened.get(table).map(|table| tables::file_name(table, rejection.line.file)).unwrap_or_default();
-            let what = if rejection.column.is_empty() { rejection.reason } else { format!("{}: {}", rejection.column, rejection.reason) };
+            let what = if rejection.column.is_empty() {
+                rejection.reason
+            } else {
+                format!("{}: {}", rejection.column, rejection.reason)
+            };
             SalesError::Rejected { file, line: rejection.line.number, what }
         }
     }
@@ -212,7 +222,11 @@ impl Results<'_> {
         }
     }
 
-    fn put_in_place(self, topology: &Topology, opened: &BTreeMap<String, Table>) -> Result<(Vec<super::ResultSummary>, Option<PathBuf>), SalesError> {
+    fn put_in_place(
+        self,
+        topology: &Topology,
+        opened: &BTreeMap<String, Table>,
+    ) -> Result<(Vec<super::ResultSummary>, Option<PathBuf>), SalesError> {
         for sink in topology.plan().sinks().filter(|sink| !self.files.contains_key(*sink)) {
             files::remove(&self.folder.join(files::file_name(sink)))?;
         }

@@ -91,5 +91,6 @@ pub(super) fn tables(plan: &Plan, report: &Report, names: &[String]) -> Vec<Tabl
 
 pub(super) fn operators(report: &Report) -> Vec<OperatorSummary> {
     let used = report.operators.iter().filter(|(_, count)| count.rows_in + count.rows_out > 0);
-    used.map(|(name, count)| OperatorSummary { name: name.clone(), rows_in: count.rows_in, rows_out: count.rows_out }).collect()
+    used.map(|(name, count)| OperatorSummary { name: name.clone(), rows_in: count.rows_in, rows_out: count.rows_out })
+        .collect()
 }
