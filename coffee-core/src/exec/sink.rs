@@ -1,6 +1,11 @@
 //! A sink as a stateful operator: puts a result in order, outside memory where it is large, and emits it piece by piece.
 
-use std::{cmp::Reverse, collections::BinaryHeap, marker::PhantomData, vec};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, binary_heap::PeekMut},
+    marker::PhantomData,
+    vec,
+};
 
 use super::{
     AnyPush, Context, Edge, ExecError, Head, Operator, Outbox, Place, Scratch, State,
@@ -150,12 +155,17 @@ struct Merge<R> {
 
 impl<R: Row + Ord> Merge<R> {
     fn next(&mut self, scratch: &mut dyn Scratch) -> Result<Option<R>, ExecError> {
-        let Some(Reverse((row, at))) = self.heads.pop() else { return Ok(self.rows.next()) };
-        if let Some(run) = self.runs.get_mut(at)
-            && let Some(next) = run.next(scratch)?
-        {
-            self.heads.push(Reverse((next, at)));
-        }
+        let Some(mut least) = self.heads.peek_mut() else { return Ok(self.rows.next()) };
+        let at = least.0.1;
+        let next = match self.runs.get_mut(at) {
+            Some(run) => run.next(scratch)?,
+            None => None,
+        };
+        // Replacing the least costs half of taking it out and putting the next one in.
+        let Reverse((row, _)) = match next {
+            Some(next) => std::mem::replace(&mut *least, Reverse((next, at))),
+            None => PeekMut::pop(least),
+        };
         Ok(Some(row))
     }
 }

@@ -1,1 +1,319 @@
+//! A whole topology in one thread over a network that reorders and repeats: the answer must not show it.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    codec,
+    coverage::Coverage,
+    exec::{MemoryScratch, Scratch},
+    frame::{ChunkMeta, Count, FrameReader, FrameWriter, JobHead, PartMeta, Port, Sinks},
+    hash,
+    operator::{AtLeast, GroupBy, Lookup, Sum, TopBy},
+    plan::{Placement, Plan, PlanBuilder, Role, Topology},
+    source::EncodedRows,
+};
+
+type Sale = (u8, u32);
+type Name = (u8, u64, String);
+
+/// Sums by key, the two best sums of each parity, joined with names; and the large sales as they are.
+fn plan() -> Plan {
+    let plan = PlanBuilder::<u32>::new();
+    let names = plan.source("names", |_| EncodedRows::<Name>::new());
+    let sales = plan.source("sales", |_| EncodedRows::<Sale>::new());
+    let large = sales.filter("large", |least: &u32| AtLeast::new(|sale: &Sale| sale.1, *least));
+    large.map("columns", |_| |sale: &Sale| (sale.1, sale.0)).sink("large-sales");
+    sales
+        .aggregate("sums", |_| GroupBy::new(|sale: &Sale| Some(sale.0), Sum::<_, u64>::new(|sale: &Sale| u64::from(sale.1))))
+        .maximize("best", |_| TopBy::new(|r: &(u8, u64)| r.0 % 2, |r: &(u8, u64)| (std::cmp::Reverse(r.1), r.0), 2))
+        .join("named", names, |_| Lookup::new(|r: &(u8, u64)| r.0, |n: &Name| n.0, |r: &(u8, u64), n: &Name| (r.1, n.2.clone())))
+        .sink("best-names");
+    plan.build().unwrap()
+}
+
+fn placement(staged: bool, shards: u16, replicas: u16, combine: bool) -> Placement {
+    let text = if staged {
+        format!(
+            r#"stage = [
+                {{ name = "read", operators = ["names", "sales"], replicas = {replicas} }},
+                {{ name = "filter", operators = ["large"], replicas = {replicas}, combine = {combine} }},
+                {{ name = "map", operators = ["columns"], replicas = {replicas} }},
+                {{ name = "sums", operators = ["sums"], shards = {shards}, combine = {combine} }},
+                {{ name = "part", operators = ["best:partial"], shards = {shards} }},
+                {{ name = "best", operators = ["best"], shards = {shards}, combine = {combine} }},
+                {{ name = "join", operators = ["named"], shards = {shards} }},
+                {{ name = "results", operators = ["large-sales", "best-names", "rejected"] }},
+            ]"#
+        )
+    } else {
+        format!(
+            r#"stage = [
+                {{ name = "scan", operators = ["names", "sales", "large", "columns"], hosted = true, combine = {combine} }},
+                {{ name = "state", operators = ["sums"], shards = {shards} }},
+                {{ name = "best", operators = ["best"] }},
+                {{ name = "join", operators = ["named"], shards = {shards} }},
+                {{ name = "results", operators = ["large-sales", "best-names", "rejected"] }},
+            ]"#
+        )
+    };
+    Placement::parse(&text).unwrap()
+}
+
+/// What each sink must yield, computed plainly.
+fn expected(sales: &[Sale], names: &[Name], least: u32) -> (Vec<(u32, u8)>, Vec<(u64, String)>) {
+    let mut large: Vec<(u32, u8)> = sales.iter().filter(|sale| sale.1 >= least).map(|sale| (sale.1, sale.0)).collect();
+    large.sort();
+    let mut sums: BTreeMap<u8, u64> = BTreeMap::new();
+    sales.iter().for_each(|sale| *sums.entry(sale.0).or_default() += u64::from(sale.1));
+    let mut best = Vec::new();
+    for parity in 0..2 {
+        let mut group: Vec<(u8, u64)> = sums.iter().filter(|sum| sum.0 % 2 == parity).map(|(key, sum)| (*key, *sum)).collect();
+        group.sort_by_key(|(key, sum)| (std::cmp::Reverse(*sum), *key));
+        best.extend(group.into_iter().take(2));
+    }
+    let first = |key: u8| names.iter().find(|name| name.0 == key).map(|name| name.2.clone());
+    let mut named: Vec<(u64, String)> = best.into_iter().filter_map(|(key, sum)| Some((sum, first(key)?))).collect();
+    named.sort();
+    (large, named)
+}
+
+/// A network of nodes: each delivery, idle moment and repetition is drawn from a seed.
+struct Network {
+    topology: Arc<Topology>,
+    random: u64,
+    nodes: Vec<(Target, Box<dyn Node>)>,
+    queues: BTreeMap<Target, Vec<Bytes>>,
+    unacked: BTreeMap<(usize, Tag), ()>,
+    results: BTreeMap<Port, (Vec<u8>, Coverage, Option<u64>)>,
+    counts: BTreeMap<u16, Count>,
+    tag: u64,
+}
+
+impl Network {
+    fn new(topology: &Arc<Topology>, seed: u64) -> Self {
+        let mut nodes: Vec<(Target, Box<dyn Node>)> = Vec::new();
+        for (at, stage) in topology.stages().iter().enumerate() {
+            let stage_index = at as u16;
+            match stage.role {
+                _ if stage.hosted => {}
+                Role::Stateless { replicas } => (0..replicas)
+                    .for_each(|_| nodes.push((Target::Stage { stage: stage_index, shard: 0 }, Box::new(WorkerNode::new(topology.clone()))))),
+                Role::Stateful { shards } => (0..shards).for_each(|shard| {
+                    let scratch: MakeScratch = Box::new(|| -> Box<dyn Scratch> { Box::new(MemoryScratch::default()) });
+                    nodes.push((Target::Stage { stage: stage_index, shard }, Box::new(ShardNode::new(topology.clone(), stage_index, shard, scratch))));
+                }),
+            }
+        }
+        let (queues, unacked, results, counts) = Default::default();
+        Network { topology: topology.clone(), random: seed | 1, nodes, queues, unacked, results, counts, tag: 0 }
+    }
+
+    fn draw(&mut self, below: usize) -> usize {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        (hash::fixed(&self.random) % below.max(1) as u64) as usize
+    }
+
+    /// Feeds chunks in any order through two entries, then lets the nodes work until nothing is left.
+    fn run(&mut self, mut chunks: Vec<Bytes>) {
+        let mut entries: Vec<Box<dyn Node>> = (0..2).map(|_| Box::new(EntryNode::new(self.topology.clone())) as Box<dyn Node>).collect();
+        while !chunks.is_empty() {
+            let chosen = self.draw(chunks.len());
+            let body = chunks.swap_remove(chosen);
+            if self.draw(6) == 0 {
+                chunks.push(body.clone());
+            }
+            let entry = self.draw(2);
+            self.deliver(usize::MAX - entry, &mut *entries[entry], body);
+        }
+        for (at, entry) in entries.iter_mut().enumerate() {
+            self.step(usize::MAX - at, &mut **entry, Event::Idle);
+        }
+        let mut nodes = std::mem::take(&mut self.nodes);
+        let mut quiet = 0;
+        while quiet < 3 {
+            quiet += 1;
+            for _ in 0..nodes.len() * 3 {
+                let at = self.draw(nodes.len());
+                let (target, node) = &mut nodes[at];
+                if let Some(body) = self.take(*target) {
+                    quiet = 0;
+                    self.deliver(at, &mut **node, body);
+                } else {
+                    self.step(at, &mut **node, Event::Idle);
+                }
+            }
+            for at in 0..nodes.len() {
+                let (target, node) = &mut nodes[at];
+                quiet = if self.queues.get(target).is_some_and(|queue| !queue.is_empty()) { 0 } else { quiet };
+                self.step(at, &mut **node, Event::Idle);
+            }
+        }
+        assert!(self.unacked.is_empty(), "every delivery is acked in the end");
+    }
+
+    /// Any message of a queue; sometimes it stays there as well, as after a lost ack.
+    fn take(&mut self, target: Target) -> Option<Bytes> {
+        let waiting = self.queues.get(&target).map_or(0, Vec::len);
+        let at = self.draw(waiting);
+        let repeat = self.draw(8) == 0;
+        let queue = self.queues.get_mut(&target).filter(|queue| !queue.is_empty())?;
+        Some(if repeat { queue[at].clone() } else { queue.swap_remove(at) })
+    }
+
+    fn deliver(&mut self, at: usize, node: &mut dyn Node, body: Bytes) {
+        self.tag += 1;
+        self.unacked.insert((at, Tag(self.tag)), ());
+        self.step(at, node, Event::Delivery { tag: Tag(self.tag), body });
+    }
+
+    fn step(&mut self, at: usize, node: &mut dyn Node, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            let mut actions = Vec::new();
+            node.step(event, &mut actions).unwrap();
+            for action in actions {
+                match action {
+                    Action::Publish { id, to, body } => {
+                        self.publish(to, body);
+                        events.push(Event::Confirmed(id));
+                    }
+                    Action::Commit { group, .. } => events.push(Event::Committed(group)),
+                    Action::Ack(tag) => assert!(self.unacked.remove(&(at, tag)).is_some(), "acked once"),
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, to: Target, body: Bytes) {
+        if to != Target::Client {
+            return self.queues.entry(to).or_default().push(body);
+        }
+        let mut reader = FrameReader::new(&body).unwrap();
+        while let Some(part) = reader.part().unwrap() {
+            let result = self.results.entry(part.meta.port()).or_default();
+            let counts = match part.meta {
+                PartMeta::Rows { seq, counts, .. } => {
+                    assert!(result.1.insert(seq));
+                    result.0.extend_from_slice(part.payload);
+                    counts
+                }
+                PartMeta::Empty { seqs, .. } => {
+                    result.1.extend(&seqs);
+                    Vec::new()
+                }
+                PartMeta::End { batches, counts, .. } => {
+                    assert_eq!(result.2.replace(batches), None);
+                    counts
+                }
+                PartMeta::Lost { .. } => panic!("nothing is lost"),
+            };
+            counts.iter().for_each(|count| self.counts.entry(count.operator).or_default().add(count));
+        }
+    }
+
+    fn rows<R: crate::operator::Row>(&self, sink: &str) -> Vec<R> {
+        let (bytes, coverage, batches) = &self.results[&self.topology.port_of(sink).unwrap()];
+        assert!(batches.is_some_and(|batches| coverage.is_exactly(batches)), "{sink} is complete");
+        let (mut bytes, mut rows) = (bytes.as_slice(), Vec::new());
+        while !bytes.is_empty() {
+            rows.push(codec::decode(&mut bytes).unwrap());
+        }
+        rows
+    }
+}
+
+fn chunks<R: serde::Serialize>(topology: &Topology, head: &JobHead, source: &str, rows: &[R], size: usize) -> Vec<Bytes> {
+    let source = topology.sources().into_iter().find(|info| info.name == source).unwrap();
+    let mut frames = Vec::new();
+    for (seq, rows) in (0..).zip(rows.chunks(size)) {
+        let mut frame = FrameWriter::new(head, Vec::new()).unwrap();
+        let meta = PartMeta::Rows { port: source.port, stream: source.stream, seq, rows: 0, counts: vec![] };
+        let part = frame.open(&meta).unwrap();
+        rows.iter().for_each(|row| codec::encode(row, frame.payload()).unwrap());
+        ChunkMeta { file: 0, first_line: seq * size as u64, header: &[] }.append(frame.payload()).unwrap();
+        frame.close(part);
+        frames.push(frame.finish().into());
+    }
+    let mut end = FrameWriter::new(head, Vec::new()).unwrap();
+    let batches = frames.len() as u64;
+    end.part(&PartMeta::End { port: source.port, stream: source.stream, batches, counts: vec![], failed: None }, &[]).unwrap();
+    frames.push(end.finish().into());
+    frames
+}
+
+fn head(topology: &Topology, sinks: Sinks, least: u32) -> JobHead {
+    let mut parameters = Vec::new();
+    codec::encode(&least, &mut parameters).unwrap();
+    JobHead { job: JobId { cluster: 7, number: 1 }, topology: topology.version(), sinks, strict: false, parameters }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn the_answer_shows_no_order_repetition_replica_or_shard(
+        sales in prop::collection::vec((0..12u8, 0..50u32), 0..120),
+        names in prop::collection::vec((0..12u8, "[a-z]{0,3}"), 0..20),
+        (staged, combine, shards, replicas) in any::<(bool, bool)>().prop_flat_map(|(s, c)| (Just(s), Just(c), 1..4u16, 1..4u16)),
+        (size, least, seed) in (1..40usize, 0..50u32, any::<u64>()),
+    ) {
+        let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(staged, shards, replicas, combine)).unwrap());
+        let head = head(&topology, Sinks::ALL, least);
+        let names: Vec<Name> = names.into_iter().zip(0..).map(|((key, name), at)| (key, at, name)).collect();
+        let mut frames = chunks(&topology, &head, "sales", &sales, size);
+        frames.extend(chunks(&topology, &head, "names", &names, size));
+        let mut network = Network::new(&topology, seed);
+        network.run(frames);
+        let (large, named) = expected(&sales, &names, least);
+        prop_assert_eq!(network.rows::<(u32, u8)>("large-sales"), large.clone());
+        prop_assert_eq!(network.rows::<(u64, String)>("best-names"), named);
+
+        let count = |operator: &str| {
+            let at = topology.plan().operators().position(|name| name == operator).unwrap() as u16;
+            network.counts.get(&at).copied().unwrap_or_default()
+        };
+        let keys = sales.iter().map(|sale| sale.0).collect::<BTreeSet<_>>().len() as u64;
+        prop_assert_eq!((count("sales").rows_in, count("sales").rows_out), (sales.len() as u64, sales.len() as u64));
+        prop_assert_eq!((count("large").rows_in, count("large").rows_out), (sales.len() as u64, large.len() as u64));
+        prop_assert_eq!((count("sums").rows_in, count("sums").rows_out), (sales.len() as u64, keys));
+        prop_assert_eq!(count("best").rows_in, keys);
+    }
+}
+
+#[test]
+fn sinks_that_are_not_asked_for_cost_nothing() {
+    let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(false, 2, 1, true)).unwrap());
+    let head = head(&topology, Sinks(1), 10);
+    let job = crate::plan::Job::new(&topology, &head).unwrap();
+    let sources: Vec<String> = job.sources(&topology).into_iter().map(|source| source.name).collect();
+    assert_eq!(sources, ["sales"], "names are only needed for the other sink");
+    let mut network = Network::new(&topology, 3);
+    network.run(chunks(&topology, &head, "sales", &[(1u8, 9u32), (2, 10), (3, 11)], 2));
+    assert_eq!(network.rows::<(u32, u8)>("large-sales"), [(10, 2), (11, 3)]);
+    assert!(!network.results.contains_key(&topology.port_of("best-names").unwrap()));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_not_acked() {
+    let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(true, 2, 1, true)).unwrap());
+    let mut node = WorkerNode::new(topology.clone());
+    let mut deliver = |body: Bytes| {
+        let mut actions = Vec::new();
+        let error = node.step(Event::Delivery { tag: Tag(1), body }, &mut actions).unwrap_err();
+        assert!(actions.is_empty());
+        error
+    };
+    let good = head(&topology, Sinks::ALL, 1);
+    let foreign = JobHead { topology: good.topology ^ 1, ..good.clone() };
+    assert!(matches!(deliver(chunks(&topology, &foreign, "sales", &[(1u8, 1u32)], 1).remove(0)), NodeError::Topology));
+    assert!(matches!(deliver(Bytes::from_static(b"garbage")), NodeError::Decode(_)));
+    let short = JobHead { parameters: vec![], ..good };
+    assert!(matches!(deliver(chunks(&topology, &short, "sales", &[(1u8, 1u32)], 1).remove(0)), NodeError::Decode(_)));
+}
