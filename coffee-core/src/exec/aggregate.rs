@@ -1,6 +1,6 @@
 //! An aggregator as a stateful operator: one accumulator a group, emitted in key order.
 
-use std::{iter::Map, vec};
+use std::vec;
 
 use super::{
     AnyPush, Block, Context, Edge, ExecError, Head, Operator, Outbox, Place, State,
@@ -13,11 +13,7 @@ use super::{
 use crate::{
     frame::Stream,
     operator::{Aggregator, Row},
-    source::BLOCK,
 };
-
-/// Rows a batch of an emission has: the fixed rule of invariant 5. About as many as a source's chunk holds.
-pub(crate) const EMITTED_ROWS: usize = 8 * BLOCK;
 
 pub(crate) struct AggregateOp<A> {
     make: Make<A>,
@@ -78,14 +74,16 @@ impl<A: Aggregator> State for AggregateState<A> {
         let AggregateState { aggregator, groups, sorted, emission, .. } = self;
         let finish = |(key, acc)| aggregator.finish(key, acc);
         if self.order_free {
-            // One batch, whose rows are combined to a few before they travel: no order, so no sorting.
-            return emission.batch(&mut groups.drain().map(finish), usize::MAX, out);
+            // All of it is combined to a little before it travels: no order, so no sorting.
+            return emission.fold(&mut groups.drain().map(finish), out);
         }
         let rows = sorted.get_or_insert_with(|| groups.drain_sorted().into_iter());
-        let mut rows: Map<&mut vec::IntoIter<_>, _> = rows.map(finish);
-        emission.batch(&mut rows, EMITTED_ROWS, out)
+        emission.batch(&mut rows.map(finish), out)
     }
 }
+
+/// So many rows are passed on at once, between looks at whether the batch is full: few, as rows may be large.
+const STEP: usize = if cfg!(test) { 2 } else { 64 };
 
 /// Passes finished rows to the chain behind a stateful operator.
 pub(crate) struct Emission<R> {
@@ -99,26 +97,30 @@ impl<R: Row> Emission<R> {
         Emission { index, block: Vec::new(), chain: AnyPush::fork(followers) }
     }
 
-    /// Emits at most `limit` of the rows as one batch; true when fewer were there, so that it was the last.
-    pub fn batch(
-        &mut self,
-        rows: &mut impl Iterator<Item = R>,
-        limit: usize,
-        out: &mut Outbox,
-    ) -> Result<bool, ExecError> {
-        let mut left = limit;
-        loop {
-            self.block.clear();
-            self.block.extend(rows.take(left.min(BLOCK)));
-            left -= self.block.len();
-            out.count(self.index, 0, self.block.len());
-            self.chain.push(Block::all(&self.block), out);
-            let dry = self.block.len() < BLOCK;
-            if dry || left == 0 {
-                self.chain.flush(out);
-                out.take_error()?;
-                return Ok(dry);
-            }
+    /// Emits rows until a batch is full; true when no row is left.
+    pub fn batch(&mut self, rows: &mut impl Iterator<Item = R>, out: &mut Outbox) -> Result<bool, ExecError> {
+        let mut dry = false;
+        while !dry && !out.is_full() {
+            dry = self.step(rows, out);
         }
+        let more = self.chain.flush(out);
+        out.take_error()?;
+        Ok(dry && !more)
+    }
+
+    /// Passes all rows on, for edges that hold them back, and emits what those let go; true when nothing is left.
+    pub fn fold(&mut self, rows: &mut impl Iterator<Item = R>, out: &mut Outbox) -> Result<bool, ExecError> {
+        while !self.step(rows, out) {}
+        let more = self.chain.flush(out);
+        out.take_error()?;
+        Ok(!more)
+    }
+
+    fn step(&mut self, rows: &mut impl Iterator<Item = R>, out: &mut Outbox) -> bool {
+        self.block.clear();
+        self.block.extend(rows.take(STEP));
+        out.count(self.index, 0, self.block.len());
+        self.chain.push(Block::all(&self.block), out);
+        self.block.len() < STEP
     }
 }

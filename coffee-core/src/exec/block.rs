@@ -75,8 +75,9 @@ pub(crate) trait Push<R>: Send {
     /// Takes a block.
     fn push(&mut self, block: Block<'_, R>, out: &mut Outbox);
 
-    /// The batch ends: whatever was held back for combining goes out now.
-    fn flush(&mut self, out: &mut Outbox);
+    /// The batch ends: whatever was held back for combining goes out now. True where that is more than a batch of an
+    /// emission may have: the rest goes out when the next one is flushed.
+    fn flush(&mut self, out: &mut Outbox) -> bool;
 }
 
 /// Gives every block to each of several.
@@ -89,7 +90,7 @@ impl<R: 'static> Push<R> for Fork<R> {
         }
     }
 
-    fn flush(&mut self, out: &mut Outbox) {
-        self.0.iter_mut().for_each(|next| next.flush(out));
+    fn flush(&mut self, out: &mut Outbox) -> bool {
+        self.0.iter_mut().fold(false, |more, next| next.flush(out) | more)
     }
 }

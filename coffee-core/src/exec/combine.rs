@@ -50,12 +50,13 @@ impl<A: Aggregator> Push<A::Row> for CombineEdge<A> {
         });
     }
 
-    fn flush(&mut self, out: &mut Outbox) {
+    fn flush(&mut self, out: &mut Outbox) -> bool {
         for at in self.used.drain(..) {
             if let Some(pair) = self.table.get_mut(usize::from(at)).and_then(Option::take) {
                 send(out, &self.edge, pair);
             }
         }
+        false
     }
 }
 

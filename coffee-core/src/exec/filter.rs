@@ -64,7 +64,7 @@ impl<R: Row, F: Filter<R>> Push<R> for FilterLink<R, F> {
         self.next.push(kept, out);
     }
 
-    fn flush(&mut self, out: &mut Outbox) {
-        self.next.flush(out);
+    fn flush(&mut self, out: &mut Outbox) -> bool {
+        self.next.flush(out)
     }
 }

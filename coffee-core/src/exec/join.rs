@@ -1,6 +1,6 @@
 //! A joiner as a stateful operator: keeps both sides until they are complete, then joins in the probes' order.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, vec};
 
 use super::{
     AnyPush, Block, Context, Edge, ExecError, Head, Operator, Outbox, Place, State,
@@ -62,6 +62,7 @@ impl<J: Joiner> Operator for JoinOp<J> {
             joiner: (self.make)(context.parameters),
             table: BuildTable::new(),
             probes: BTreeMap::new(),
+            joining: Vec::new().into_iter(),
             duplicates: FirstRejections::default(),
             reports: context.reports,
             rejects: context.rejects,
@@ -84,7 +85,9 @@ impl<R: Row, K: Row, F: Fn(&R) -> K + Send> Push<R> for KeyEdge<F> {
         block.for_each(|row| out.put_by_key(self.edge.first_slot, self.edge.shards, &(self.key)(row), row));
     }
 
-    fn flush(&mut self, _out: &mut Outbox) {}
+    fn flush(&mut self, _out: &mut Outbox) -> bool {
+        false
+    }
 }
 
 struct JoinState<J: Joiner> {
@@ -92,6 +95,8 @@ struct JoinState<J: Joiner> {
     table: BuildTable,
     /// Probes wait encoded, in the order of their streams, which is the order they are joined in.
     probes: BTreeMap<(Stream, u64), (u32, Vec<u8>)>,
+    /// The probes that are being joined.
+    joining: vec::IntoIter<J::Probe>,
     duplicates: FirstRejections,
     reports: bool,
     rejects: Option<usize>,
@@ -127,18 +132,27 @@ impl<J: Joiner> State for JoinState<J> {
     }
 
     fn emit(&mut self, out: &mut Outbox) -> Result<bool, ExecError> {
-        let JoinState { joiner, table, probes, duplicates, rejects, index, emission, .. } = self;
+        let JoinState { joiner, table, probes, joining, duplicates, rejects, index, emission, .. } = self;
         duplicates.report(out, *index, *rejects);
-        let mut joined = Vec::new();
-        if let Some((_, (rows, payload))) = probes.pop_first() {
+        if joining.len() == 0
+            && let Some((_, (rows, payload))) = probes.pop_first()
+        {
+            let mut all = Vec::new();
             decode_blocks(rows, &payload, &mut Vec::new(), |block| {
-                for probe in block.iter() {
-                    joined.extend(joiner.join(probe, table.find(joiner, &joiner.probe_key(probe))?.as_ref()));
-                }
+                all.append(block);
                 Ok(())
             })?;
+            *joining = all.into_iter();
         }
-        emission.batch(&mut joined.into_iter(), usize::MAX, out)?;
-        Ok(probes.is_empty())
+        let mut failed = None;
+        let mut joined = joining.filter_map(|probe| match table.find(joiner, &joiner.probe_key(&probe)) {
+            Ok(build) => joiner.join(&probe, build.as_ref()),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        });
+        let dry = emission.batch(&mut joined, out)?;
+        failed.map_or(Ok(dry && probes.is_empty()), Err)
     }
 }

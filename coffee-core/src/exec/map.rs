@@ -65,7 +65,7 @@ impl<R: Row, M: Projection<R, Out: Row>> Push<R> for MapLink<M, M::Out> {
         self.next.push(Block::all(&self.made), out);
     }
 
-    fn flush(&mut self, out: &mut Outbox) {
-        self.next.flush(out);
+    fn flush(&mut self, out: &mut Outbox) -> bool {
+        self.next.flush(out)
     }
 }

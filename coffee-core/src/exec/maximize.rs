@@ -5,11 +5,8 @@ use std::{collections::HashMap, vec};
 use foldhash::fast::RandomState;
 
 use super::{
-    AnyPush, Block, Context, Edge, ExecError, Head, Operator, Outbox, Place, State,
-    aggregate::{EMITTED_ROWS, Emission},
-    block::Push,
-    operator::Make,
-    rows::decode_blocks,
+    AnyPush, Block, Context, Edge, ExecError, Head, Operator, Outbox, Place, State, aggregate::Emission, block::Push,
+    operator::Make, rows::decode_blocks,
 };
 use crate::{frame::Stream, operator::Maximizer};
 
@@ -37,7 +34,12 @@ impl<M: Maximizer> Operator for MaximizeOp<M> {
     }
 
     fn edge(&self, context: &Context<'_>, _input: usize, edge: Edge) -> AnyPush {
-        AnyPush::new(BestEdge { best: Best::new((self.make)(context.parameters)), edge, index: context.index })
+        AnyPush::new(BestEdge {
+            best: Best::new((self.make)(context.parameters)),
+            leaving: Vec::new().into_iter(),
+            edge,
+            index: context.index,
+        })
     }
 
     fn head(&self, context: &Context<'_>, followers: Vec<AnyPush>) -> Head {
@@ -108,6 +110,8 @@ impl<R> Candidates<R> {
 
 struct BestEdge<M: Maximizer> {
     best: Best<M>,
+    /// What is let go, where that is more than a batch may have.
+    leaving: vec::IntoIter<M::Row>,
     edge: Edge,
     index: u16,
 }
@@ -133,10 +137,16 @@ impl<M: Maximizer> Push<M::Row> for BestEdge<M> {
         }
     }
 
-    fn flush(&mut self, out: &mut Outbox) {
-        for row in self.best.take() {
+    fn flush(&mut self, out: &mut Outbox) -> bool {
+        if self.leaving.len() == 0 {
+            self.leaving = self.best.take().into_iter();
+        }
+        while !out.is_full()
+            && let Some(row) = self.leaving.next()
+        {
             self.send(&row, out);
         }
+        self.leaving.len() > 0
     }
 }
 
@@ -159,6 +169,6 @@ impl<M: Maximizer> State for MaximizeState<M> {
     fn emit(&mut self, out: &mut Outbox) -> Result<bool, ExecError> {
         let MaximizeState { best, sorted, emission, .. } = self;
         let rows = sorted.get_or_insert_with(|| best.take().into_iter());
-        emission.batch(rows, EMITTED_ROWS, out)
+        emission.batch(rows, out)
     }
 }

@@ -22,7 +22,6 @@ mod sink;
 mod source;
 
 pub(crate) use aggregate::AggregateOp;
-pub(crate) use aggregate::EMITTED_ROWS;
 pub use block::Block;
 pub(crate) use filter::FilterOp;
 pub(crate) use join::JoinOp;
@@ -30,6 +29,7 @@ pub(crate) use map::MapOp;
 pub(crate) use maximize::MaximizeOp;
 pub(crate) use operator::{AnyPush, Context, Edge, Head, Make, Operator, Place, UNCOUNTED};
 pub use operator::{ExecError, State, Transform};
+pub(crate) use outbox::{EMITTED_BYTES, EMITTED_ROWS};
 pub use outbox::{Outbox, Slot};
 pub(crate) use rejected::{REJECTED, RejectedOp};
 pub use rejected::{REJECTED_LIMIT, RejectedRow};

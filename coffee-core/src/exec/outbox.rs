@@ -10,6 +10,12 @@ use crate::{
     rejection::Rejection,
 };
 
+/// Rows at which a batch of an emission is cut.
+pub(crate) const EMITTED_ROWS: u32 = if cfg!(test) { 3 } else { 8 << 10 }; // in tests, cuts are to happen
+
+/// Bytes at which a batch of an emission is cut, far below what a frame can hold.
+pub(crate) const EMITTED_BYTES: usize = 1 << 20;
+
 /// Encoded rows for one shard of one port.
 #[derive(Clone, Debug, Default)]
 pub struct Slot {
@@ -27,13 +33,15 @@ pub struct Outbox {
     error: Option<EncodeError>,
     rejection: Option<(u16, Rejection)>,
     key: Vec<u8>,
+    /// Whether batches are cut: those of an emission are, while an answer to a batch is as large as it is.
+    cuts: bool,
 }
 
 impl Outbox {
-    /// For a node with this many slots, and a plan with this many operators.
-    pub(crate) fn new(slots: usize, operators: u16) -> Self {
+    /// For a node with this many slots, a plan with this many operators, and an emission if it `cuts` batches.
+    pub(crate) fn new(slots: usize, operators: u16, cuts: bool) -> Self {
         let counts = (0..operators).map(|operator| Count { operator, ..Count::default() }).collect();
-        Outbox { slots: vec![Slot::default(); slots], counts, error: None, rejection: None, key: Vec::new() }
+        Outbox { slots: vec![Slot::default(); slots], counts, error: None, rejection: None, key: Vec::new(), cuts }
     }
 
     /// Notes rows in and out of an operator.
@@ -114,6 +122,12 @@ impl Outbox {
     /// The first row that was rejected since the last call, with its operator.
     pub(crate) fn take_rejection(&mut self) -> Option<(u16, Rejection)> {
         self.rejection.take()
+    }
+
+    /// Whether a batch of an emission is to be cut here, by the rule that is fixed for good (invariant 5): a slot has as
+    /// many rows or bytes as a source's chunk has about.
+    pub(crate) fn is_full(&self) -> bool {
+        self.cuts && self.slots.iter().any(|slot| slot.rows >= EMITTED_ROWS || slot.bytes.len() >= EMITTED_BYTES)
     }
 
     /// The slots, to be emptied by whoever sends them.

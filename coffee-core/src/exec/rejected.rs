@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AnyPush, Context, Edge, ExecError, Head, Operator, Outbox, Place, State,
-    aggregate::{EMITTED_ROWS, Emission},
+    aggregate::Emission,
     rows::{PlainEdge, decode_blocks},
 };
 use crate::{frame::Stream, rejection::Rejection};
@@ -108,6 +108,6 @@ impl State for RejectedState {
 
     fn emit(&mut self, out: &mut Outbox) -> Result<bool, ExecError> {
         let RejectedState { first, emission, .. } = self;
-        emission.batch(&mut std::iter::from_fn(|| first.pop_first()), EMITTED_ROWS, out)
+        emission.batch(&mut std::iter::from_fn(|| first.pop_first()), out)
     }
 }

@@ -29,7 +29,9 @@ impl<R: Row> Push<R> for PlainEdge<R> {
         block.for_each(|row| out.put(self.slot, row));
     }
 
-    fn flush(&mut self, _out: &mut Outbox) {}
+    fn flush(&mut self, _out: &mut Outbox) -> bool {
+        false
+    }
 }
 
 /// Decodes a payload block by block; exactly `rows` rows, or it is an error.

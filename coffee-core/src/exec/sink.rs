@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     AnyPush, Context, Edge, ExecError, Head, Operator, Outbox, Place, Scratch, State,
-    aggregate::{EMITTED_ROWS, Emission},
+    aggregate::Emission,
     rows::{PlainEdge, decode_blocks},
 };
 use crate::{codec, codec::DecodeError, frame::Stream, operator::Row};
@@ -76,7 +76,7 @@ impl<R: Row + Ord> State for SinkState<R> {
                 None
             })
         });
-        let last = self.emission.batch(&mut rows, EMITTED_ROWS, out)?;
+        let last = self.emission.batch(&mut rows, out)?;
         failed.map_or(Ok(last), Err)
     }
 }

@@ -23,17 +23,23 @@ use crate::{
 type Sale = (u8, u32);
 type Name = (u8, u64, String);
 
-/// Sums by key, the two best sums of each parity, joined with names; and the large sales as they are.
+/// Sums by key, the best few sums of each parity, joined with names; and the large sales as they are.
 fn plan() -> Plan {
-    let plan = PlanBuilder::<u32>::new();
+    let plan = PlanBuilder::<(u32, u8)>::new();
     let names = plan.source("names", |_| EncodedRows::<Name>::new());
     let sales = plan.source("sales", |_| EncodedRows::<Sale>::new());
-    let large = sales.filter("large", |least: &u32| AtLeast::new(|sale: &Sale| sale.1, *least));
+    let large = sales.filter("large", |p: &(u32, u8)| AtLeast::new(|sale: &Sale| sale.1, p.0));
     large.map("columns", |_| |sale: &Sale| (sale.1, sale.0)).sink("large-sales");
     sales
-        .aggregate("sums", |_| GroupBy::new(|sale: &Sale| Some(sale.0), Sum::<_, u64>::new(|sale: &Sale| u64::from(sale.1))))
-        .maximize("best", |_| TopBy::new(|r: &(u8, u64)| r.0 % 2, |r: &(u8, u64)| (std::cmp::Reverse(r.1), r.0), 2))
-        .join("named", names, |_| Lookup::new(|r: &(u8, u64)| r.0, |n: &Name| n.0, |r: &(u8, u64), n: &Name| (r.1, n.2.clone())))
+        .aggregate("sums", |_| {
+            GroupBy::new(|sale: &Sale| Some(sale.0), Sum::<_, u64>::new(|sale: &Sale| u64::from(sale.1)))
+        })
+        .maximize("best", |p| {
+            TopBy::new(|r: &(u8, u64)| r.0 % 2, |r: &(u8, u64)| (std::cmp::Reverse(r.1), r.0), p.1.into())
+        })
+        .join("named", names, |_| {
+            Lookup::new(|r: &(u8, u64)| r.0, |n: &Name| n.0, |r: &(u8, u64), n: &Name| (r.1, n.2.clone()))
+        })
         .sink("best-names");
     plan.build().unwrap()
 }
@@ -67,16 +73,20 @@ fn placement(staged: bool, shards: u16, replicas: u16, combine: bool) -> Placeme
 }
 
 /// What each sink must yield, computed plainly.
-fn expected(sales: &[Sale], names: &[Name], least: u32) -> (Vec<(u32, u8)>, Vec<(u64, String)>) {
+type Large = (u32, u8);
+type BestName = (u64, String);
+
+fn expected(sales: &[Sale], names: &[Name], (least, limit): (u32, u8)) -> (Vec<Large>, Vec<BestName>) {
     let mut large: Vec<(u32, u8)> = sales.iter().filter(|sale| sale.1 >= least).map(|sale| (sale.1, sale.0)).collect();
     large.sort();
     let mut sums: BTreeMap<u8, u64> = BTreeMap::new();
     sales.iter().for_each(|sale| *sums.entry(sale.0).or_default() += u64::from(sale.1));
     let mut best = Vec::new();
     for parity in 0..2 {
-        let mut group: Vec<(u8, u64)> = sums.iter().filter(|sum| sum.0 % 2 == parity).map(|(key, sum)| (*key, *sum)).collect();
+        let mut group: Vec<(u8, u64)> =
+            sums.iter().filter(|sum| sum.0 % 2 == parity).map(|(key, sum)| (*key, *sum)).collect();
         group.sort_by_key(|(key, sum)| (std::cmp::Reverse(*sum), *key));
-        best.extend(group.into_iter().take(2));
+        best.extend(group.into_iter().take(limit.into()));
     }
     let first = |key: u8| names.iter().find(|name| name.0 == key).map(|name| name.2.clone());
     let mut named: Vec<(u64, String)> = best.into_iter().filter_map(|(key, sum)| Some((sum, first(key)?))).collect();
@@ -103,11 +113,18 @@ impl Network {
             let stage_index = at as u16;
             match stage.role {
                 _ if stage.hosted => {}
-                Role::Stateless { replicas } => (0..replicas)
-                    .for_each(|_| nodes.push((Target::Stage { stage: stage_index, shard: 0 }, Box::new(WorkerNode::new(topology.clone()))))),
+                Role::Stateless { replicas } => (0..replicas).for_each(|_| {
+                    nodes.push((
+                        Target::Stage { stage: stage_index, shard: 0 },
+                        Box::new(WorkerNode::new(topology.clone())),
+                    ))
+                }),
                 Role::Stateful { shards } => (0..shards).for_each(|shard| {
                     let scratch: MakeScratch = Box::new(|| -> Box<dyn Scratch> { Box::new(MemoryScratch::default()) });
-                    nodes.push((Target::Stage { stage: stage_index, shard }, Box::new(ShardNode::new(topology.clone(), stage_index, shard, scratch))));
+                    nodes.push((
+                        Target::Stage { stage: stage_index, shard },
+                        Box::new(ShardNode::new(topology.clone(), stage_index, shard, scratch)),
+                    ));
                 }),
             }
         }
@@ -122,7 +139,8 @@ impl Network {
 
     /// Feeds chunks in any order through two entries, then lets the nodes work until nothing is left.
     fn run(&mut self, mut chunks: Vec<Bytes>) {
-        let mut entries: Vec<Box<dyn Node>> = (0..2).map(|_| Box::new(EntryNode::new(self.topology.clone())) as Box<dyn Node>).collect();
+        let mut entries: Vec<Box<dyn Node>> =
+            (0..2).map(|_| Box::new(EntryNode::new(self.topology.clone())) as Box<dyn Node>).collect();
         while !chunks.is_empty() {
             let chosen = self.draw(chunks.len());
             let body = chunks.swap_remove(chosen);
@@ -149,9 +167,8 @@ impl Network {
                     self.step(at, &mut **node, Event::Idle);
                 }
             }
-            for at in 0..nodes.len() {
-                let (target, node) = &mut nodes[at];
-                quiet = if self.queues.get(target).is_some_and(|queue| !queue.is_empty()) { 0 } else { quiet };
+            for (at, (target, node)) in nodes.iter_mut().enumerate() {
+                quiet = if self.queues.get(&*target).is_some_and(|queue| !queue.is_empty()) { 0 } else { quiet };
                 self.step(at, &mut **node, Event::Idle);
             }
         }
@@ -229,7 +246,13 @@ impl Network {
     }
 }
 
-fn chunks<R: serde::Serialize>(topology: &Topology, head: &JobHead, source: &str, rows: &[R], size: usize) -> Vec<Bytes> {
+fn chunks<R: serde::Serialize>(
+    topology: &Topology,
+    head: &JobHead,
+    source: &str,
+    rows: &[R],
+    size: usize,
+) -> Vec<Bytes> {
     let source = topology.sources().into_iter().find(|info| info.name == source).unwrap();
     let mut frames = Vec::new();
     for (seq, rows) in (0..).zip(rows.chunks(size)) {
@@ -243,14 +266,15 @@ fn chunks<R: serde::Serialize>(topology: &Topology, head: &JobHead, source: &str
     }
     let mut end = FrameWriter::new(head, Vec::new()).unwrap();
     let batches = frames.len() as u64;
-    end.part(&PartMeta::End { port: source.port, stream: source.stream, batches, counts: vec![], failed: None }, &[]).unwrap();
+    end.part(&PartMeta::End { port: source.port, stream: source.stream, batches, counts: vec![], failed: None }, &[])
+        .unwrap();
     frames.push(end.finish().into());
     frames
 }
 
-fn head(topology: &Topology, sinks: Sinks, least: u32) -> JobHead {
+fn head(topology: &Topology, sinks: Sinks, asked: (u32, u8)) -> JobHead {
     let mut parameters = Vec::new();
-    codec::encode(&least, &mut parameters).unwrap();
+    codec::encode(&asked, &mut parameters).unwrap();
     JobHead { job: JobId { cluster: 7, number: 1 }, topology: topology.version(), sinks, strict: false, parameters }
 }
 
@@ -262,16 +286,16 @@ proptest! {
         sales in prop::collection::vec((0..12u8, 0..50u32), 0..120),
         names in prop::collection::vec((0..12u8, "[a-z]{0,3}"), 0..20),
         (staged, combine, shards, replicas) in any::<(bool, bool)>().prop_flat_map(|(s, c)| (Just(s), Just(c), 1..4u16, 1..4u16)),
-        (size, least, seed) in (1..40usize, 0..50u32, any::<u64>()),
+        (size, asked, seed) in (1..40usize, (0..50u32, 1..6u8), any::<u64>()),
     ) {
         let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(staged, shards, replicas, combine)).unwrap());
-        let head = head(&topology, Sinks::ALL, least);
+        let head = head(&topology, Sinks::ALL, asked);
         let names: Vec<Name> = names.into_iter().zip(0..).map(|((key, name), at)| (key, at, name)).collect();
         let mut frames = chunks(&topology, &head, "sales", &sales, size);
         frames.extend(chunks(&topology, &head, "names", &names, size));
         let mut network = Network::new(&topology, seed);
         network.run(frames);
-        let (large, named) = expected(&sales, &names, least);
+        let (large, named) = expected(&sales, &names, asked);
         prop_assert_eq!(network.rows::<(u32, u8)>("large-sales"), large.clone());
         prop_assert_eq!(network.rows::<(u64, String)>("best-names"), named);
 
@@ -290,7 +314,7 @@ proptest! {
 #[test]
 fn sinks_that_are_not_asked_for_cost_nothing() {
     let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(false, 2, 1, true)).unwrap());
-    let head = head(&topology, Sinks(1), 10);
+    let head = head(&topology, Sinks(1), (10, 2));
     let job = crate::plan::Job::new(&topology, &head).unwrap();
     let sources: Vec<String> = job.sources(&topology).into_iter().map(|source| source.name).collect();
     assert_eq!(sources, ["sales"], "names are only needed for the other sink");
@@ -310,7 +334,7 @@ fn what_does_not_fit_is_refused_and_not_acked() {
         assert!(actions.is_empty());
         error
     };
-    let good = head(&topology, Sinks::ALL, 1);
+    let good = head(&topology, Sinks::ALL, (1, 2));
     let foreign = JobHead { topology: good.topology ^ 1, ..good.clone() };
     assert!(matches!(deliver(chunks(&topology, &foreign, "sales", &[(1u8, 1u32)], 1).remove(0)), NodeError::Topology));
     assert!(matches!(deliver(Bytes::from_static(b"garbage")), NodeError::Decode(_)));

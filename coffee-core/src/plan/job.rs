@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use super::{SourceInfo, Topology, topology::HeadInfo};
+use super::{Role, SourceInfo, Topology, topology::HeadInfo};
 use crate::{
     codec::DecodeError,
     exec::{AnyPush, Context, Edge, Head, Outbox, Place, Scratch, UNCOUNTED},
@@ -68,8 +68,11 @@ impl Job {
 
     /// An outbox for a stage.
     pub(crate) fn outbox(&self, topology: &Topology, stage: usize) -> Outbox {
-        let slots = topology.stages().get(stage).map_or(0, |stage| stage.slots);
-        Outbox::new(slots, topology.plan.ops.len() as u16)
+        let (slots, emits) = topology
+            .stages()
+            .get(stage)
+            .map_or((0, false), |stage| (stage.slots, matches!(stage.role, Role::Stateful { .. })));
+        Outbox::new(slots, topology.plan.ops.len() as u16, emits)
     }
 
     /// Builds an operator of a stage with the chain behind it.

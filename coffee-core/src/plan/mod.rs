@@ -2,6 +2,7 @@
 //! and a [`Topology`] is the two put together: stages, ports between them, and what each job uses of them.
 
 mod builder;
+mod default;
 mod job;
 mod placement;
 mod topology;
@@ -10,3 +11,6 @@ pub use builder::{Flow, Plan, PlanBuilder, PlanError, SinkId};
 pub use job::Job;
 pub use placement::{Placement, PlacementError, StagePlacement};
 pub use topology::{HeadInfo, Role, SourceInfo, Stage, Target, Topology};
+
+#[cfg(test)]
+mod tests;

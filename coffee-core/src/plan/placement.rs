@@ -54,6 +54,9 @@ pub enum PlacementError {
     /// A stage that is neither stateless nor stateful.
     #[error("stage {0:?} mixes operators that answer batch by batch with ones that need all their input first")]
     Mixed(String),
+    /// Stages that feed each other.
+    #[error("stage {0:?} feeds stages that feed it, or lies behind such a circle: split it")]
+    Circle(String),
     /// No such stage.
     #[error("there is no stage {0:?}")]
     UnknownStage(String),
@@ -101,17 +104,21 @@ impl Placement {
     /// # Errors
     /// Where it is not one, with the line; or its stages can't be right for any plan.
     pub fn parse(text: &str) -> Result<Self, PlacementError> {
-        let placement: Placement = toml::from_str(text).map_err(|error| PlacementError::Syntax(error.to_string()))?;
+        let placement: Placement = toml::from_str(text).map_err(|error| syntax(text, &error))?;
         placement.check()?;
         Ok(placement)
     }
 
-    /// Sets the replicas of every stateless stage that is not hosted, or of one stage.
+    /// Sets the replicas of every stage that has `replicas` in the file, or of one stage.
     ///
     /// # Errors
     /// Where there is no such stage, or the number is out of range.
     pub fn set_replicas(&mut self, stage: Option<&str>, replicas: u16) -> Result<(), PlacementError> {
-        self.set(stage, |stage| stage.replicas = Some(replicas))
+        self.set(stage, |placed| {
+            if stage.is_some() || placed.replicas.is_some() {
+                placed.replicas = Some(replicas);
+            }
+        })
     }
 
     /// Sets the shards of every stage that has `shards` in the file, or of one stage.
@@ -159,4 +166,11 @@ impl Placement {
         }
         Ok(())
     }
+}
+
+/// The error in one line: where, then what.
+fn syntax(text: &str, error: &toml::de::Error) -> PlacementError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = 1 + before.matches('\n').count();
+    PlacementError::Syntax(format!("line {line}: {}", error.message()))
 }

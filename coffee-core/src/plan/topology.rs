@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Placement, PlacementError, Plan};
 use crate::{
     codec::DecodeError,
-    exec::{EMITTED_ROWS, Place},
+    exec::{EMITTED_BYTES, EMITTED_ROWS, Place},
     frame::{FORMAT, Port, Stream},
 };
 
@@ -139,6 +139,7 @@ impl Topology {
         let mut topology = Topology { plan, instances, links, ports: Vec::new(), stages: Vec::new(), version: 0 };
         topology.open_ports()?;
         topology.stages = topology.lay_out(placement)?;
+        topology.refuse_cycles()?;
         topology.version = topology.fingerprint(placement);
         Ok(topology)
     }
@@ -302,6 +303,26 @@ impl Topology {
         Ok(stages)
     }
 
+    /// Queues are bounded, so stages that feed each other in a circle could wait for each other for good.
+    fn refuse_cycles(&self) -> Result<(), PlacementError> {
+        let stage =
+            |instance: Option<usize>| instance.and_then(|at| self.instances.get(at)).map(|instance| instance.stage);
+        let edges: Vec<(usize, usize)> =
+            self.ports.iter().filter_map(|port| Some((stage(port.from)?, stage(port.to)?))).collect();
+        // Stages that nothing left feeds are taken away, until none is left, or only circles and what they feed.
+        let mut left: Vec<usize> = (0..self.stages.len()).collect();
+        loop {
+            let fed: Vec<usize> = edges.iter().filter(|(from, _)| left.contains(from)).map(|(_, to)| *to).collect();
+            let before = left.len();
+            left.retain(|at| fed.contains(at));
+            match left.first().and_then(|at| self.stages.get(*at)) {
+                Some(stage) if left.len() == before => return Err(PlacementError::Circle(stage.name.clone())),
+                Some(_) => {}
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// The instances of a stage that are fed from outside it.
     fn heads(&self, stage: usize) -> Vec<HeadInfo> {
         let of_stage = |at: &usize| self.instances[*at].stage == stage;
@@ -343,7 +364,7 @@ impl Topology {
             .zip(&placement.stages)
             .map(|(stage, placed)| (&stage.name, &placed.operators, stage.combine, self.slots_of(stage)))
             .collect();
-        let text = format!("{FORMAT} {} {EMITTED_ROWS} {plan:?} {stages:?}", env!("CARGO_PKG_VERSION"));
+        let text = format!("{FORMAT} {} {EMITTED_ROWS} {EMITTED_BYTES} {plan:?} {stages:?}", env!("CARGO_PKG_VERSION"));
         text.bytes()
             .fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
     }
