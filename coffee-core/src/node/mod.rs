@@ -5,6 +5,7 @@
 //! A node never acks before the outputs of a delivery are confirmed, or committed with its state (invariants 3 and 4).
 
 mod entry;
+mod jobs;
 mod outputs;
 mod packer;
 mod shard;

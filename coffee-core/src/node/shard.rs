@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::{
     Action, Event, GroupId, Node, NodeError, Tag,
+    jobs::Jobs,
     outputs::{Output, outputs, send_batch, send_end},
     packer::Packer,
     worker::{add_counts, refuse_rejections},
@@ -36,10 +37,9 @@ pub type MakeScratch = Box<dyn Fn() -> Box<dyn Scratch> + Send>;
 /// Runs one shard of a stateful stage.
 pub struct ShardNode {
     topology: Arc<Topology>,
-    stage: usize,
-    shard: u16,
+    place: Place,
     scratch: MakeScratch,
-    jobs: HashMap<JobId, ShardJob>,
+    jobs: Jobs<ShardJob>,
     packer: Packer,
     /// Absorbed and not committed yet.
     group: Vec<(Tag, Bytes)>,
@@ -47,9 +47,14 @@ pub struct ShardNode {
     next_group: u64,
 }
 
+/// Which shard of which stage.
+#[derive(Clone, Copy)]
+struct Place {
+    stage: usize,
+    shard: u16,
+}
+
 struct ShardJob {
-    encoded: Vec<u8>,
-    head: JobHead,
     operators: Vec<Operator>,
 }
 
@@ -88,10 +93,9 @@ impl ShardNode {
     pub fn new(topology: Arc<Topology>, stage: u16, shard: u16, scratch: MakeScratch) -> Self {
         ShardNode {
             topology,
-            stage: stage.into(),
-            shard,
+            place: Place { stage: stage.into(), shard },
             scratch,
-            jobs: HashMap::new(),
+            jobs: Jobs::new(),
             packer: Packer::default(),
             group: Vec::new(),
             committing: HashMap::new(),
@@ -100,49 +104,13 @@ impl ShardNode {
     }
 
     fn deliver(&mut self, body: &[u8]) -> Result<(), NodeError> {
-        let mut reader = FrameReader::new(body)?;
-        let head = reader.head()?;
-        if head.topology != self.topology.version() {
-            return Err(NodeError::Topology);
-        }
-        if !self.jobs.contains_key(&head.job) {
-            let job = self.open(&head, reader.head_bytes())?;
-            self.jobs.insert(head.job, job);
-        }
-        let Some(job) = self.jobs.get_mut(&head.job).filter(|job| job.encoded == reader.head_bytes()) else {
-            return Err(NodeError::Disagreement(head.job));
-        };
-        while let Some(part) = reader.part()? {
-            job.absorb(part)?;
+        let ShardNode { topology, place, scratch, jobs, .. } = self;
+        let mut frame = FrameReader::new(body)?;
+        let (head, job) = jobs.of(topology, &frame, |job| ShardJob::new(topology, *place, &job, &**scratch))?;
+        while let Some(part) = frame.part()? {
+            job.absorb(part, head.job)?;
         }
         Ok(())
-    }
-
-    fn open(&self, head: &JobHead, encoded: &[u8]) -> Result<ShardJob, NodeError> {
-        let job = Job::new(&self.topology, head)?;
-        let heads = self.topology.stages().get(self.stage).map(|stage| stage.heads.as_slice()).unwrap_or_default();
-        let operators = heads.iter().filter_map(|info| self.operator(&job, info)).collect();
-        Ok(ShardJob { encoded: encoded.to_vec(), head: head.clone(), operators })
-    }
-
-    fn operator(&self, job: &Job, info: &HeadInfo) -> Option<Operator> {
-        let topology = &self.topology;
-        let input = |port: &Port| {
-            let known = topology.port(*port).ok()?;
-            let streams = topology.streams(known).into_iter().map(|stream| (stream, Arrived::default())).collect();
-            job.uses(topology, *port).then_some(Input { port: *port, index: known.input, streams })
-        };
-        let inputs: Vec<Input> = info.inputs.iter().filter_map(input).collect();
-        let Some(Head::Stateful(state)) = job.head(topology, info, &*self.scratch) else { return None };
-        (!inputs.is_empty()).then(|| Operator {
-            stream: Stream { origin: info.instance as u16, shard: self.shard },
-            inputs,
-            outputs: outputs(topology, job, info),
-            outbox: job.outbox(topology, self.stage),
-            counts: Vec::new(),
-            failed: None,
-            phase: Phase::Collecting(state),
-        })
     }
 
     fn commit(&mut self, actions: &mut Vec<Action>) {
@@ -162,10 +130,10 @@ impl ShardNode {
             return Ok(());
         }
         let ShardNode { topology, jobs, packer, .. } = self;
-        for job in jobs.values_mut() {
+        for (head, job) in jobs.iter_mut() {
             for operator in &mut job.operators {
                 operator.start();
-                while packer.unconfirmed() < EMISSION_WINDOW && operator.emit(topology, &job.head, packer)? {
+                while packer.unconfirmed() < EMISSION_WINDOW && operator.emit(topology, head, packer)? {
                     packer.end(actions);
                 }
             }
@@ -201,17 +169,47 @@ impl Node for ShardNode {
 }
 
 impl ShardJob {
-    fn absorb(&mut self, part: Part<'_>) -> Result<(), NodeError> {
+    fn new(topology: &Topology, place: Place, job: &Job, scratch: &dyn Fn() -> Box<dyn Scratch>) -> Self {
+        let heads = topology.stages().get(place.stage).map(|stage| stage.heads.as_slice()).unwrap_or_default();
+        let operators = heads.iter().filter_map(|info| Operator::new(topology, place, job, info, scratch)).collect();
+        ShardJob { operators }
+    }
+
+    fn absorb(&mut self, part: Part<'_>, job: JobId) -> Result<(), NodeError> {
         let port = part.meta.port();
-        let job = self.head.job;
         let mut operators = self.operators.iter_mut();
         let operator = operators.find(|operator| operator.inputs.iter().any(|input| input.port == port));
-        let operator = operator.ok_or(DecodeError::Unknown("a port of this stage"))?;
-        operator.absorb(part, job)
+        operator.ok_or(DecodeError::Unknown("a port of this stage"))?.absorb(part, job)
     }
 }
 
 impl Operator {
+    /// `None` where the job does not use it.
+    fn new(
+        topology: &Topology,
+        place: Place,
+        job: &Job,
+        info: &HeadInfo,
+        scratch: &dyn Fn() -> Box<dyn Scratch>,
+    ) -> Option<Self> {
+        let input = |port: &Port| {
+            let known = topology.port(*port).ok()?;
+            let streams = topology.streams(known).into_iter().map(|stream| (stream, Arrived::default())).collect();
+            job.uses(topology, *port).then_some(Input { port: *port, index: known.input, streams })
+        };
+        let inputs: Vec<Input> = info.inputs.iter().filter_map(input).collect();
+        let Some(Head::Stateful(state)) = job.head(topology, info, scratch) else { return None };
+        (!inputs.is_empty()).then(|| Operator {
+            stream: Stream { origin: info.instance as u16, shard: place.shard },
+            inputs,
+            outputs: outputs(topology, job, info),
+            outbox: job.outbox(topology, place.stage),
+            counts: Vec::new(),
+            failed: None,
+            phase: Phase::Collecting(state),
+        })
+    }
+
     fn absorb(&mut self, part: Part<'_>, job: JobId) -> Result<(), NodeError> {
         let Operator { inputs, counts, failed, phase, .. } = self;
         // What arrives after emission has begun was there before: only a repetition can come when all is complete.

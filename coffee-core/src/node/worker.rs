@@ -1,33 +1,29 @@
 //! A stateless node: answers each batch from that batch alone, and remembers nothing that it could not lose.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Action, Event, Node, NodeError,
+    jobs::Jobs,
     outputs::{Output, outputs, send_batch, send_empty, send_end, send_lost},
     packer::Packer,
 };
 use crate::{
     codec::DecodeError,
     exec::{Head, MemoryScratch, Outbox, Scratch, Transform},
-    frame::{Count, FrameReader, JobHead, JobId, Part, PartMeta, Port},
+    frame::{Count, FrameReader, JobHead, Part, PartMeta, Port},
     plan::{Job, Topology},
 };
 
 /// Runs the stateless stages of a topology: all whose frames reach it.
 pub struct WorkerNode {
     topology: Arc<Topology>,
-    jobs: HashMap<JobId, WorkerJob>,
+    jobs: Jobs<WorkerJob>,
     packer: Packer,
 }
 
-/// A job's operators, built when its first frame comes.
+/// A job's operators, built when they are first needed.
 struct WorkerJob {
-    encoded: Vec<u8>,
-    head: JobHead,
     job: Job,
     chains: BTreeMap<Port, Chain>,
 }
@@ -41,26 +37,15 @@ struct Chain {
 impl WorkerNode {
     /// A node of this topology.
     pub fn new(topology: Arc<Topology>) -> Self {
-        WorkerNode { topology, jobs: HashMap::new(), packer: Packer::default() }
+        WorkerNode { topology, jobs: Jobs::new(), packer: Packer::default() }
     }
 
     fn deliver(&mut self, body: &[u8]) -> Result<(), NodeError> {
-        let mut reader = FrameReader::new(body)?;
-        let head = reader.head()?;
-        if head.topology != self.topology.version() {
-            return Err(NodeError::Topology);
-        }
-        if !self.jobs.contains_key(&head.job) {
-            let job = Job::new(&self.topology, &head)?;
-            let encoded = reader.head_bytes().to_vec();
-            self.jobs.insert(head.job, WorkerJob { encoded, head: head.clone(), job, chains: BTreeMap::new() });
-        }
         let WorkerNode { topology, jobs, packer } = self;
-        let Some(job) = jobs.get_mut(&head.job).filter(|job| job.encoded == reader.head_bytes()) else {
-            return Err(NodeError::Disagreement(head.job));
-        };
-        while let Some(part) = reader.part()? {
-            job.answer(topology, packer, part)?;
+        let mut frame = FrameReader::new(body)?;
+        let (head, job) = jobs.of(topology, &frame, |job| WorkerJob { job, chains: BTreeMap::new() })?;
+        while let Some(part) = frame.part()? {
+            job.answer(topology, head, packer, part)?;
         }
         Ok(())
     }
@@ -83,14 +68,19 @@ impl Node for WorkerNode {
 }
 
 impl WorkerJob {
-    fn answer(&mut self, topology: &Topology, packer: &mut Packer, part: Part<'_>) -> Result<(), NodeError> {
+    fn answer(
+        &mut self,
+        topology: &Topology,
+        head: &JobHead,
+        packer: &mut Packer,
+        part: Part<'_>,
+    ) -> Result<(), NodeError> {
         let port = part.meta.port();
         if !self.chains.contains_key(&port) {
             self.chains.insert(port, Chain::new(topology, &self.job, port)?);
         }
         let Some(chain) = self.chains.get_mut(&port) else { return Ok(()) };
         let Chain { transform, outputs, outbox } = chain;
-        let head = &self.head;
         match part.meta {
             PartMeta::Rows { stream, seq, rows, mut counts, .. } => {
                 transform.batch(rows, part.payload, outbox)?;

@@ -2,6 +2,7 @@
 //! and a [`Topology`] is the two put together: stages, ports between them, and what each job uses of them.
 
 mod builder;
+mod compile;
 mod default;
 mod job;
 mod placement;
