@@ -1,12 +1,10 @@
 //! An aggregator as a stateful operator: one accumulator a group, emitted in key order.
 
-use std::vec;
-
 use super::{
     AnyPush, Block, Context, Edge, ExecError, Head, Operator, Outbox, Place, State,
     block::{Fork, Push},
     combine::CombineEdge,
-    groups::Groups,
+    groups::{Groups, Sorted},
     operator::Make,
     rows::decode_blocks,
 };
@@ -54,7 +52,7 @@ struct AggregateState<A: Aggregator> {
     aggregator: A,
     groups: Groups<A::Key, A::Acc>,
     block: Vec<(A::Key, A::Acc)>,
-    sorted: Option<vec::IntoIter<(A::Key, A::Acc)>>,
+    sorted: Option<Sorted<A::Key, A::Acc>>,
     emission: Emission<A::Out>,
     order_free: bool,
 }
@@ -77,7 +75,7 @@ impl<A: Aggregator> State for AggregateState<A> {
             // All of it is combined to a little before it travels: no order, so no sorting.
             return emission.fold(&mut groups.drain().map(finish), out);
         }
-        let rows = sorted.get_or_insert_with(|| groups.drain_sorted().into_iter());
+        let rows = sorted.get_or_insert_with(|| groups.drain_sorted());
         emission.batch(&mut rows.map(finish), out)
     }
 }

@@ -174,3 +174,52 @@ fn syntax(text: &str, error: &toml::de::Error) -> PlacementError {
     let line = 1 + before.matches('\n').count();
     PlacementError::Syntax(format!("line {line}: {}", error.message()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAGES: &str = r#"
+        [[stage]]
+        name = "read"
+        operators = ["rows"]
+        hosted = true
+
+        [[stage]]
+        name = "filter"
+        operators = ["year"]
+        replicas = 2
+
+        [[stage]]
+        name = "sums"
+        operators = ["sum"]
+        shards = 2
+    "#;
+
+    #[test]
+    fn only_stages_that_say_a_number_get_another() {
+        let mut placement = Placement::parse(STAGES).unwrap();
+        placement.set_replicas(None, 5).unwrap();
+        placement.set_shards(None, 3).unwrap();
+        let numbers: Vec<_> = placement.stages.iter().map(|stage| (stage.replicas, stage.shards)).collect();
+        assert_eq!(numbers, [(None, None), (Some(5), None), (None, Some(3))]);
+        placement.set_shards(Some("sums"), 1).unwrap();
+        assert_eq!(placement.stages[2].shards, Some(1));
+    }
+
+    #[test]
+    fn stages_that_are_not_there_and_numbers_out_of_range_are_refused() {
+        let mut placement = Placement::parse(STAGES).unwrap();
+        assert_eq!(placement.set_replicas(Some("none"), 1), Err(PlacementError::UnknownStage("none".into())));
+        assert!(matches!(placement.set_shards(None, 0), Err(PlacementError::Stage { .. })));
+        assert!(matches!(placement.set_replicas(None, 1025), Err(PlacementError::Stage { .. })));
+    }
+
+    #[test]
+    fn errors_of_syntax_say_the_line() {
+        let said = |text: &str| Placement::parse(text).unwrap_err().to_string();
+        assert!(said("[[stage]]\nname = 3\n").contains("line 2: "));
+        assert!(said("[[stage]]\nname = \"a\"\noperators = []\nspeed = 1\n").contains("speed"));
+        assert!(said(&format!("{STAGES}[[stage")).lines().count() == 1);
+    }
+}
