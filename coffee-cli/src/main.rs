@@ -1,14 +1,46 @@
-//! The coffee command.
-use coffee_core::sales::*;
-use coffee_nodes::sales::*;
-fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let placement = if args[3] == "staged" { staged() } else { fused() }.unwrap();
-    let options = RunOptions { data: args[1].clone().into(), out: args[2].clone().into(),
-        query: Query { years: vec![2024, 2025], from: "06:00:00".parse().unwrap(), to: "23:00:00".parse().unwrap(), min_amount: args[5].parse().unwrap(), top: 3 },
-        queries: Queries::ALL, placement, threads: args[4].parse().unwrap(), strict: false };
-    match run(&options, &Progress::default(), &coffee_nodes::Stop::new()) {
-        Ok(s) => println!("{:?} {:?} {:?}", s.elapsed, s.tables, s.operators),
-        Err(e) => println!("{e} {e:?}"),
+//! The `coffee` command: parses, calls, exits. What the subcommands do is in the libraries; how they are asked and what
+//! they print is in a file each.
+
+mod args;
+mod completions;
+mod failure;
+mod generate;
+mod output;
+mod progress;
+mod run;
+mod summary;
+mod tables;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser;
+use log::LevelFilter;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::report_usage(&error),
+    };
+    start_logging(cli.verbose);
+    let done = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(cli.verbose > 0),
     }
+}
+
+/// Logs to stderr: nothing below a warning, unless asked for.
+fn start_logging(verbose: u8) {
+    let level = match verbose {
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        2 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
+    env_logger::Builder::new().filter_level(level).init();
 }

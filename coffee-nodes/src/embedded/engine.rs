@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     FileScratch, Stop,
+    input::InputError,
     runner::{
         self, BrokerTransport, Incoming, Links, LinksError, RunnerError, Sender, Transport, TransportError, Volatile,
     },
@@ -333,9 +334,8 @@ impl Engine<'_> {
     }
 
     fn fail(&self, error: EmbeddedError) {
-        let stopped = matches!(&error, EmbeddedError::Node { error, .. } if matches!(**error, RunnerError::Transport(TransportError::Stopped)));
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.is_none() && !stopped {
+        if failed.is_none() && !only_follows(&error) {
             *failed = Some(error);
         }
         drop(failed);
@@ -370,4 +370,13 @@ impl Engine<'_> {
         }
         Ok(collector.report())
     }
+}
+
+/// Whether it only follows from another thread's failure, which says more.
+fn only_follows(error: &EmbeddedError) -> bool {
+    let EmbeddedError::Node { error, .. } = error else { return false };
+    matches!(
+        **error,
+        RunnerError::Transport(TransportError::Stopped | TransportError::Input(InputError::Stopped { .. }))
+    )
 }

@@ -27,9 +27,12 @@ pub enum SalesError {
     /// The plan does not hold together.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// Input that can't be read.
+    /// Input that can't be read, found before any work.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// Input that can't be read to its end, or not a second time: found in the work.
+    #[error(transparent)]
+    Read(InputError),
     /// A file without a column that is needed.
     #[error("{path}: {error}", path = path.display())]
     Header {
@@ -68,7 +71,7 @@ pub enum SalesError {
     #[error("interrupted")]
     Interrupted,
     /// The engine failed.
-    #[error("the run failed")]
+    #[error("the run failed: {0}")]
     Engine(#[source] Box<EmbeddedError>),
 }
 
@@ -77,11 +80,11 @@ impl SalesError {
     pub fn is_before_work(&self) -> bool {
         !matches!(
             self,
-            SalesError::Write { .. }
+            SalesError::Read(_)
+                | SalesError::Write { .. }
                 | SalesError::Rejected { .. }
                 | SalesError::Interrupted
                 | SalesError::Engine(_)
-                | SalesError::Input(InputError::Stopped { .. })
         )
     }
 }
@@ -111,6 +114,7 @@ pub(super) fn about(error: EmbeddedError) -> About {
             RunnerError::Node(NodeError::Rejected { source_name, rejection }) => {
                 About::Rejected(source_name, rejection)
             }
+            RunnerError::Transport(TransportError::Input(error)) => About::Other(SalesError::Read(error)),
             other => About::Other(SalesError::Engine(Box::new(EmbeddedError::Node { thread, error: Box::new(other) }))),
         },
         EmbeddedError::Transport(TransportError::Stopped) => About::Other(SalesError::Interrupted),

@@ -46,7 +46,7 @@ fn fill_in(rows: &mut [RejectedRow], opened: &BTreeMap<String, Table>) -> Result
         if wanted.is_empty() {
             continue;
         }
-        for (row, raw) in missing.iter_mut().zip(lines::raw(table, &wanted)?) {
+        for (row, raw) in missing.iter_mut().zip(lines::raw(table, &wanted).map_err(SalesError::Read)?) {
             row.rejection.raw = Some(raw);
         }
     }

@@ -1,0 +1,144 @@
+//! How the command fails: an exit code and one line on stderr.
+
+use std::{error::Error, iter, process::ExitCode};
+
+use coffee_nodes::{generate::GenerateError, input::InputError, sales::SalesError};
+
+use crate::output::{print_error, printable};
+
+/// The job failed.
+const FAILED: u8 = 1;
+/// Bad usage, or bad input that was found before any work.
+const BAD_USAGE: u8 = 2;
+/// Interrupted: as shells have it, 128 and the number of SIGINT.
+pub const INTERRUPTED: u8 = 130;
+
+/// Why the command failed, and what to do about it.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    /// The file or flag that it is about, where the error does not say.
+    about: Option<String>,
+    error: Box<dyn Error>,
+    advice: Option<&'static str>,
+}
+
+impl Failure {
+    /// Bad usage.
+    pub fn usage(about: impl Into<String>, error: impl Into<Box<dyn Error>>) -> Self {
+        Failure { code: BAD_USAGE, about: Some(about.into()), error: error.into(), advice: None }
+    }
+
+    /// The work failed.
+    pub fn work(about: impl Into<String>, error: impl Into<Box<dyn Error>>) -> Self {
+        Failure { code: FAILED, ..Failure::usage(about, error) }
+    }
+
+    /// Says what it is about.
+    pub fn about(self, about: impl Into<String>) -> Self {
+        Failure { about: Some(about.into()), ..self }
+    }
+
+    /// Prints the error as one line; with `causes` the chain of its causes follows, one a line.
+    pub fn report(&self, causes: bool) -> ExitCode {
+        let about = self.about.as_ref().map(|about| format!("{about}: ")).unwrap_or_default();
+        let advice = self.advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+        print_error(&format!("coffee: {}\n", printable(&format!("{about}{}{advice}", self.error))));
+        for cause in causes_of(self.error.as_ref()).iter().filter(|_| causes) {
+            print_error(&format!("  caused by: {}\n", printable(cause)));
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<SalesError> for Failure {
+    fn from(error: SalesError) -> Self {
+        let code = match &error {
+            SalesError::Interrupted => INTERRUPTED,
+            error if error.is_before_work() => BAD_USAGE,
+            _ => FAILED,
+        };
+        Failure { code, about: None, advice: advice(&error), error: error.into() }
+    }
+}
+
+impl From<GenerateError> for Failure {
+    fn from(error: GenerateError) -> Self {
+        let code = if matches!(error, GenerateError::File { .. }) { FAILED } else { BAD_USAGE };
+        Failure { code, about: None, advice: None, error: error.into() }
+    }
+}
+
+/// The error's causes, each without what its own cause says.
+fn causes_of(error: &(dyn Error + 'static)) -> Vec<String> {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    let own = causes.map(|error| {
+        let (text, cause) = (error.to_string(), error.source().map(ToString::to_string).unwrap_or_default());
+        text.strip_suffix(&cause).unwrap_or(&text).trim_end_matches([':', ' ']).to_owned()
+    });
+    own.filter(|text| !text.is_empty()).collect()
+}
+
+/// What to do about it, in terms of the command's flags, where the error alone does not make it plain.
+fn advice(error: &SalesError) -> Option<&'static str> {
+    Some(match error {
+        SalesError::NoQuery => "name some of q1, q2, q3 and q4 with --queries",
+        SalesError::Input(InputError::NoDataFolder { .. }) => {
+            "name one with a sub-folder a table, or make one with `coffee generate`"
+        }
+        SalesError::Input(InputError::NoTable { .. } | InputError::NoFiles { .. }) => {
+            "add it, or ask with --queries for those that do without it"
+        }
+        SalesError::Header { .. } => "mend the file's first line, or take the file out of the folder",
+        SalesError::Out { .. } => "name another folder with --out",
+        SalesError::Read(InputError::Gzip { .. }) => "fetch the file again, or take it out of the folder",
+        SalesError::Rejected { .. } => "mend it, or run without --strict to have such rows listed in rejected.csv",
+        SalesError::Interrupted => "no result file was changed",
+        _ => return None,
+    })
+}
+
+/// Prints what clap has to say: help as it is, an error as one line.
+pub fn report_usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print(); // a closed pipe
+        return if error.use_stderr() { ExitCode::from(BAD_USAGE) } else { ExitCode::SUCCESS };
+    }
+    print_error(&format!("coffee: {}\n", printable(&one_line(&error.to_string()))));
+    ExitCode::from(BAD_USAGE)
+}
+
+/// The lines of clap's error, but for those on usage.
+fn one_line(error: &str) -> String {
+    let said = error.strip_prefix("error: ").unwrap_or(error).lines().map(str::trim);
+    let said = said.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    let said: Vec<&str> = said.filter(|line| !line.is_empty()).collect();
+    format!("{}; --help says more", said.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::one_line;
+    use crate::args::Cli;
+
+    #[test]
+    fn usage_errors_are_one_line() {
+        let said = |args: &[&str]| one_line(&Cli::try_parse_from(args).unwrap_err().to_string());
+        assert_eq!(
+            said(&["coffee", "run"]),
+            "the following required arguments were not provided: <DATA>; --help says more"
+        );
+        assert_eq!(
+            said(&["coffee", "run", "data", "--top=x"]),
+            "invalid value 'x' for '--top <N>': invalid digit found in string; --help says more"
+        );
+        let unknown = said(&["coffee", "run", "data", "--quries=q1"]);
+        assert!(
+            unknown.starts_with("unexpected argument '--quries' found") && unknown.contains("'--queries'"),
+            "{unknown}"
+        );
+    }
+}

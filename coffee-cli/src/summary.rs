@@ -1,0 +1,107 @@
+//! The summary at the end of a run, on stderr.
+
+use coffee_nodes::sales::{Summary, TableSummary};
+use indicatif::{DecimalBytes, HumanCount};
+
+use crate::{
+    output::{print_error, printable},
+    tables::aligned,
+};
+
+/// Prints the summary to stderr.
+pub fn print(summary: &Summary) {
+    print_error(&show(summary));
+}
+
+fn show(summary: &Summary) -> String {
+    let tables = summary.tables.iter().map(|table| row(&table.name, &[table.rows, table.rejected, table.unmatched]));
+    let operators =
+        summary.operators.iter().map(|operator| row(&operator.name, &[operator.rows_in, operator.rows_out]));
+    let mut text = format!(
+        "\n{}\n\n{}\n\n",
+        aligned(&["table", "rows", "rejected", "unmatched"], tables),
+        aligned(&["operator", "rows in", "rows out"], operators),
+    );
+    text.extend(summary.tables.iter().filter(|table| table.unmatched > 0).map(unmatched));
+    text.extend(rejected(summary));
+    text + &speed(summary)
+}
+
+fn row(name: &str, counts: &[u64]) -> Vec<String> {
+    let counts = counts.iter().map(|count| HumanCount(*count).to_string());
+    [name.to_owned()].into_iter().chain(counts).collect()
+}
+
+fn unmatched(table: &TableSummary) -> String {
+    let lacked = match table.unmatched {
+        1 => "1 result row that names".to_owned(),
+        many => format!("{} result rows that name", HumanCount(many)),
+    };
+    format!("unmatched: left out {lacked} what table {} does not have\n", table.name)
+}
+
+fn rejected(summary: &Summary) -> Option<String> {
+    let file = printable(&summary.rejected_file.as_ref()?.display().to_string());
+    let all: u64 = summary.tables.iter().map(|table| table.rejected).sum();
+    let rest = match summary.rejected_unlisted {
+        0 => String::new(),
+        rest => format!(", but for {} that it has no room for", HumanCount(rest)),
+    };
+    Some(format!("rejected: {} rows left out, listed in {file}{rest}\n", HumanCount(all)))
+}
+
+fn speed(summary: &Summary) -> String {
+    let seconds = summary.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+    format!(
+        "{} rows, {} in {seconds:.3} s: {} rows/s, {}/s\n",
+        HumanCount(summary.rows()),
+        DecimalBytes(summary.bytes),
+        HumanCount(summary.rows_per_second() as u64),
+        DecimalBytes((summary.bytes as f64 / seconds) as u64),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use coffee_nodes::sales::OperatorSummary;
+
+    use super::*;
+
+    fn summary() -> Summary {
+        let table =
+            |name: &str, rows, rejected, unmatched| TableSummary { name: name.into(), rows, rejected, unmatched };
+        Summary {
+            tables: vec![table("transactions", 2_000_000, 0, 0), table("stores", 10, 0, 0)],
+            operators: vec![OperatorSummary { name: "year".into(), rows_in: 2_000_000, rows_out: 1 }],
+            results: Vec::new(),
+            rejected_file: None,
+            rejected_unlisted: 0,
+            bytes: 250_000_000,
+            elapsed: Duration::from_millis(500),
+        }
+    }
+
+    #[test]
+    fn speed_is_said_in_rows_and_bytes() {
+        let text = show(&summary());
+        assert!(text.ends_with("2,000,010 rows, 250.00 MB in 0.500 s: 4,000,020 rows/s, 500.00 MB/s\n"), "{text}");
+        assert!(!text.contains("unmatched:") && !text.contains("rejected:"));
+    }
+
+    #[test]
+    fn what_was_left_out_is_said() {
+        let mut summary = summary();
+        summary.tables[0].rejected = 12_000;
+        summary.tables[1].unmatched = 1;
+        summary.rejected_file = Some("out/rejected.csv".into());
+        summary.rejected_unlisted = 2_000;
+        let text = show(&summary);
+        assert!(text.contains("unmatched: left out 1 result row that names what table stores does not have"), "{text}");
+        assert!(
+            text.contains("rejected: 12,000 rows left out, listed in out/rejected.csv, but for 2,000 that"),
+            "{text}"
+        );
+    }
+}
