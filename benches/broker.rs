@@ -1,6 +1,8 @@
 //! One queue of the in-process broker, publisher and consumer on two threads, with confirms and acks;
 //! beside it a bare bounded channel of bodies, which promises nothing and is the limit.
 
+#![allow(clippy::expect_used, reason = "a benchmark fails by panicking")]
+
 use std::hint::black_box;
 use std::num::NonZeroU16;
 use std::thread;
@@ -8,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coffee_mom::{
-    Broker, Consumer, ConsumerOptions, MemoryBroker, Message, Name, Producer, ProducerOptions,
-    QueueSpec, Route,
+    Broker, Consumer, ConsumerOptions, MemoryBroker, Message, Name, Producer, ProducerOptions, QueueSpec, Route,
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_channel::bounded;
@@ -49,14 +50,8 @@ fn publish(producer: &mut dyn Producer, route: &Route, count: u64, body: impl Fn
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut confirmed = 0;
     for _ in 0..count {
-        producer
-            .publish(route, Message::new(body()), deadline)
-            .expect("room by the deadline");
-        confirmed += producer
-            .settled()
-            .try_iter()
-            .map(|settled| settled.count())
-            .sum::<u64>();
+        producer.publish(route, Message::new(body()), deadline).expect("room by the deadline");
+        confirmed += producer.settled().try_iter().map(|settled| settled.count()).sum::<u64>();
     }
     assert_eq!(confirmed, count);
 }
@@ -69,9 +64,7 @@ fn consume(consumer: &mut dyn Consumer, count: u64, batch: u64) {
         if batch == 1 {
             consumer.ack(delivery.tag).expect("acked once");
         } else if number % batch == 0 || number == count {
-            consumer
-                .ack_through(delivery.tag)
-                .expect("a tag of its own");
+            consumer.ack_through(delivery.tag).expect("a tag of its own");
         }
     }
 }
@@ -80,9 +73,7 @@ fn broker(count: u64, batch: u64, body: impl Fn() -> Bytes) -> Duration {
     let broker = MemoryBroker::new();
     let spec = QueueSpec::named(Name::new("bench").expect("a valid name"));
     let queue = broker.declare_queue(&spec).expect("a new queue");
-    let mut producer = broker
-        .producer(ProducerOptions::default())
-        .expect("a producer");
+    let mut producer = broker.producer(ProducerOptions::default()).expect("a producer");
     let options = ConsumerOptions::default().prefetch(PREFETCH);
     let mut consumer = broker.consumer(&queue, options).expect("a consumer");
     let start = Instant::now();
@@ -97,11 +88,7 @@ fn channel(count: u64, body: impl Fn() -> Bytes) -> Duration {
     let (sender, receiver) = bounded(usize::from(PREFETCH.get()));
     let start = Instant::now();
     thread::scope(|scope| {
-        scope.spawn(move || {
-            receiver
-                .iter()
-                .for_each(|body: Bytes| drop(black_box(body)))
-        });
+        scope.spawn(move || receiver.iter().for_each(|body: Bytes| drop(black_box(body))));
         (0..count).for_each(|_| sender.send(body()).expect("a receiver"));
         drop(sender);
     });
@@ -118,8 +105,7 @@ fn one_queue(criterion: &mut Criterion) {
         let pattern = Bytes::from(vec![7; size]);
         for bodies in [Bodies::Shared, Bodies::Fresh] {
             let body = || bodies.make(&pattern);
-            let id =
-                |what: &str| BenchmarkId::new(format!("{what}, {} bodies", bodies.name()), size);
+            let id = |what: &str| BenchmarkId::new(format!("{what}, {} bodies", bodies.name()), size);
             group.bench_function(id("single acks"), |bench| {
                 bench.iter_custom(|n| (0..n).map(|_| broker(count, 1, body)).sum());
             });

@@ -1,14 +1,21 @@
 //! The typed pipeline builder.
 
-use std::{any::Any, cell::RefCell, collections::BTreeSet, fmt, marker::PhantomData, sync::Arc};
+use std::{
+    any::{Any, TypeId, type_name},
+    cell::RefCell,
+    collections::BTreeSet,
+    fmt,
+    marker::PhantomData,
+    sync::Arc,
+};
 
 use crate::{
-    codec::{self, DecodeError},
+    codec::{self, DecodeError, EncodeError},
     exec::{
         AggregateOp, FilterOp, JoinOp, Make, MapOp, MaximizeOp, Operator, Place, REJECTED, RejectedOp, SinkOp, SourceOp,
     },
     operator::{Aggregator, Filter, Joiner, Maximizer, Projection, Row},
-    source::Source,
+    source::{EncodedRows, Source},
 };
 
 /// A plan that does not hold together.
@@ -34,6 +41,23 @@ pub(crate) struct Op {
     pub inputs: Vec<usize>,
 }
 
+/// Parameters that a plan has no use for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParametersError {
+    /// Of another type than the plan's builder had.
+    #[error("the plan's parameters are a {expected}, not a {given}")]
+    Type {
+        /// The plan's type.
+        expected: &'static str,
+        /// What was given.
+        given: &'static str,
+    },
+    /// They can't be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
 type DecodeParameters = fn(&mut &[u8]) -> Result<Box<dyn Any + Send + Sync>, DecodeError>;
 
 /// A checked pipeline: a directed graph of operators from sources to sinks, without a word on where they run.
@@ -41,6 +65,7 @@ pub struct Plan {
     pub(crate) ops: Vec<Op>,
     pub(crate) sinks: Vec<usize>,
     pub(crate) decode_parameters: DecodeParameters,
+    parameters: (TypeId, &'static str),
 }
 
 impl fmt::Debug for Plan {
@@ -50,6 +75,20 @@ impl fmt::Debug for Plan {
 }
 
 impl Plan {
+    /// A job's parameters as frames carry them.
+    ///
+    /// # Errors
+    /// Where they are of another type than the plan's, or can't be encoded.
+    pub fn encode_parameters<P: Row>(&self, parameters: &P) -> Result<Vec<u8>, ParametersError> {
+        let (id, expected) = self.parameters;
+        if id != TypeId::of::<P>() {
+            return Err(ParametersError::Type { expected, given: type_name::<P>() });
+        }
+        let mut encoded = Vec::new();
+        codec::encode(parameters, &mut encoded)?;
+        Ok(encoded)
+    }
+
     /// The operators' names, in the order that counts refer to them by.
     pub fn operators(&self) -> impl Iterator<Item = &str> {
         self.ops.iter().map(|op| op.name.as_str())
@@ -106,6 +145,12 @@ impl<P: Row> PlanBuilder<P> {
         self.add(name, Vec::new(), SourceOp::new(erase(make)))
     }
 
+    /// Rows that the program makes, and the name to feed them by.
+    pub fn rows<R: Row>(&self, name: &str) -> (SourceId<R>, Flow<'_, P, R>) {
+        let flow = self.source(name, |_| EncodedRows::new());
+        (SourceId { name: name.to_owned(), row: PhantomData }, flow)
+    }
+
     /// The plan, with a sink for rejected rows added.
     ///
     /// # Errors
@@ -120,8 +165,12 @@ impl<P: Row> PlanBuilder<P> {
             1..=64 => {}
             _ => return Err(PlanError::TooManySinks),
         }
-        let mut plan =
-            Plan { ops: Vec::new(), sinks, decode_parameters: |bytes| Ok(Box::new(codec::decode::<P>(bytes)?)) };
+        let mut plan = Plan {
+            ops: Vec::new(),
+            sinks,
+            decode_parameters: |bytes| Ok(Box::new(codec::decode::<P>(bytes)?)),
+            parameters: (TypeId::of::<P>(), type_name::<P>()),
+        };
         let rejecting: Vec<usize> = (0..ops.len()).filter(|at| ops[*at].inputs.len() != 1).collect();
         plan.ops.append(&mut ops);
         let source_name = |at: &usize| {
@@ -229,6 +278,20 @@ pub struct SinkId<R> {
 
 impl<R> SinkId<R> {
     /// The sink's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Names a source of rows that the program makes, and their type.
+#[derive(Clone, Debug)]
+pub struct SourceId<R> {
+    name: String,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<R> SourceId<R> {
+    /// The source's name.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -12,12 +12,12 @@ use std::{
 };
 
 use coffee_core::{
-    codec::{self, EncodeError},
+    codec,
     exec::{MemoryScratch, Scratch},
     frame::{JobHead, JobId, Port, Sinks},
     node::{EntryNode, MakeScratch, Node, ShardNode, WorkerNode},
     operator::Row,
-    plan::{Job, Role, Target, Topology},
+    plan::{Job, ParametersError, Role, SourceId, Target, Topology},
 };
 use coffee_mom::MemoryBroker;
 
@@ -76,9 +76,9 @@ pub enum EmbeddedError {
     /// A result could not be put together.
     #[error(transparent)]
     Collect(#[from] CollectError),
-    /// The parameters can't be encoded.
+    /// The parameters are not the plan's.
     #[error(transparent)]
-    Encode(#[from] EncodeError),
+    Parameters(#[from] ParametersError),
     /// The parameters can't be used with this plan.
     #[error(transparent)]
     Decode(#[from] codec::DecodeError),
@@ -102,10 +102,9 @@ impl<'a> Embedded<'a> {
     /// A job with these parameters, for all sinks, on as many threads as the machine has processors.
     ///
     /// # Errors
-    /// Where the parameters can't be encoded.
-    pub fn new<P: Row>(topology: Arc<Topology>, parameters: &P) -> Result<Self, EncodeError> {
-        let mut encoded = Vec::new();
-        codec::encode(parameters, &mut encoded)?;
+    /// Where the parameters are of another type than the plan's, or can't be encoded.
+    pub fn new<P: Row>(topology: Arc<Topology>, parameters: &P) -> Result<Self, ParametersError> {
+        let encoded = topology.plan().encode_parameters(parameters)?;
         let job = JobId { cluster: 0, number: 1 }; // the only one of its broker
         let head = JobHead { job, topology: topology.version(), sinks: Sinks::ALL, strict: false, parameters: encoded };
         let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -169,10 +168,13 @@ impl<'a> Embedded<'a> {
         self
     }
 
-    /// Feeds a source of [`EncodedRows`](coffee_core::source::EncodedRows) with rows that the program makes.
+    /// Feeds a source with rows that the program makes.
     #[must_use]
-    pub fn rows<R: Row, I: IntoIterator<Item = R, IntoIter: Send + 'a>>(self, source: &str, rows: I) -> Self {
-        self.feed(source, RowsFeed { rows: rows.into_iter(), next: 1, bytes: 0 })
+    pub fn rows<R: Row, I>(self, source: &SourceId<R>, rows: I) -> Self
+    where
+        I: IntoIterator<Item = R, IntoIter: Send + 'a>,
+    {
+        self.feed(source.name(), RowsFeed { rows: rows.into_iter(), next: 1, bytes: 0 })
     }
 
     /// The sources that the job needs, in the order that they are read.

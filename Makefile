@@ -1,0 +1,21 @@
+# The commands of the project, by name. Nothing here is needed to build or to depend on it.
+
+CARGO ?= cargo
+
+.PHONY: check fmt clippy doc test bench demo peers
+
+# The gate, as CI runs it: all of fmt, clippy, doc and test, and the examples.
+check:
+	scripts/test
+
+fmt clippy doc test:
+	scripts/test $@
+
+bench:
+	$(CARGO) bench --locked --package coffee-pipelines
+
+demo:
+	scripts/demo
+
+peers:
+	benches/peers/compare.sh
