@@ -80,26 +80,33 @@ fn options(args: &RunArgs) -> Result<RunOptions, Failure> {
         out: args.out.clone(),
         query: args.query.query(),
         queries: args.query.queries,
-        placement: placement(&args.placement, threads)?,
+        placement: placement(&args.placement, threads, args.threads)?,
         threads,
         strict: args.strict,
     })
 }
 
-/// One of the placements that ship, or a file's, with so many replicas.
-fn placement(name: &str, replicas: NonZeroUsize) -> Result<Placement, Failure> {
+/// One of the placements that ship, with a replica for each thread; or a file's, whose replicas are its own unless the
+/// number of threads was asked for.
+fn placement(name: &str, threads: NonZeroUsize, asked: Option<u16>) -> Result<Placement, Failure> {
+    let mut replicas = u16::try_from(threads.get()).ok().map(|threads| threads.min(1024));
     let parsed = match name {
         "fused" => fused(),
         "staged" => staged(),
         path => {
+            replicas = asked;
             let text = fs::read_to_string(path).map_err(|error| {
                 Failure::usage(path, format!("no placement can be read there: {error}; fused and staged are built in"))
             })?;
             Placement::parse(&text)
         }
     };
-    let replicas = u16::try_from(replicas.get()).unwrap_or(u16::MAX).min(1024);
-    let multiplied = parsed.and_then(|mut placement| placement.set_replicas(None, replicas).map(|()| placement));
+    let multiplied = parsed.and_then(|mut placement| {
+        if let Some(replicas) = replicas {
+            placement.set_replicas(None, replicas)?;
+        }
+        Ok(placement)
+    });
     multiplied.map_err(|error| Failure::usage(name, error))
 }
 

@@ -276,8 +276,26 @@ fn a_folder_that_is_not_there_is_made() {
 
 #[cfg(unix)]
 #[test]
-fn results_have_the_usual_permissions() {
+fn results_have_the_permissions_that_the_umask_leaves() {
     use std::os::unix::fs::PermissionsExt;
-    let run = run(Data::small().path(), &[]).done();
-    assert_eq!(fs::metadata(run.path("q1.csv")).unwrap().permissions().mode() & 0o777, 0o644);
+    for (umask, mode) in [("022", 0o644), ("077", 0o600)] {
+        let (data, out) = (Data::small(), tempfile::tempdir().unwrap());
+        let mut shell = std::process::Command::new("sh");
+        shell.arg("-c").arg(format!("umask {umask}; exec \"$0\" run \"$1\" --quiet --out \"$2\""));
+        shell.arg(env!("CARGO_BIN_EXE_coffee")).arg(data.path()).arg(out.path());
+        assert!(shell.status().unwrap().success());
+        assert_eq!(fs::metadata(out.path().join("q1.csv")).unwrap().permissions().mode() & 0o777, mode);
+    }
+}
+
+#[test]
+fn results_are_not_put_where_the_data_is() {
+    let data = Data::small();
+    data.file("transactions", "q1.csv", support::HEADERS[0].1);
+    let before = files(&data.path().join("transactions"));
+    let out = data.path().join("stores/../transactions");
+    let (code, _, stderr) = said(coffee().arg("run").arg(data.path()).arg("--out").arg(out).output().unwrap());
+    assert_eq!((code, stderr.lines().count()), (2, 1), "{stderr}");
+    assert!(stderr.contains("files of table transactions"), "{stderr}");
+    assert_eq!(files(&data.path().join("transactions")), before);
 }

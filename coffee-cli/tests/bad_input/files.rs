@@ -44,6 +44,26 @@ fn line_ends_of_all_kinds_and_empty_lines_work() {
 }
 
 #[test]
+fn empty_lines_before_the_header_work() {
+    let data = Data::small();
+    data.file("transactions", "b.csv", [b"\n\r\n".to_vec(), transactions(&format!("{SALE}\nbad\n"))].concat());
+    let places: Vec<String> = rejected(&data).into_iter().map(|[_, line, ..]| line).collect();
+    assert_eq!(places, ["5"]);
+    assert!(run(data.path(), &[]).done().file("q1.csv").contains("t9,99.5\n"));
+    data.file("stores", "b.csv", "\n\n");
+    assert_refused(&data, &[], &["stores/b.csv", "no header line"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_are_refused() {
+    let data = Data::small();
+    let pipe = data.path().join("stores/b.csv");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert_refused(&data, &[], &["stores/b.csv", "no file"]);
+}
+
+#[test]
 fn each_file_has_its_own_header_and_other_columns_are_ignored() {
     let data = Data::small();
     data.file("transactions", "b.csv", "\"created_at\",x,final_amount,\"user_id\",y,store_id,transaction_id\n2024-05-05 09:00:00,\"a,b\",99.5,7,,1,t9\n");

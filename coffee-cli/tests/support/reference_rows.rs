@@ -21,10 +21,11 @@ pub fn read_table<const N: usize>(
     for path in paths {
         let content = read_file(&path);
         let name = format!("{table}/{}", path.file_name().unwrap().to_str().unwrap());
-        let mut lines = content.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-        let header = split(lines.next().unwrap()).unwrap();
+        let lines = content.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let mut lines = (1..).zip(lines).filter(|(_, line)| !line.is_empty());
+        let header = split(lines.next().unwrap().1).unwrap();
         let places = columns.map(|column| header.iter().position(|name| name == column.as_bytes()).unwrap());
-        for (number, line) in (2..).zip(lines).filter(|(_, line)| !line.is_empty()) {
+        for (number, line) in lines {
             count += 1;
             let fields = split(line).filter(|fields| fields.len() == header.len() && line.len() <= 65_536);
             let read = fields.and_then(|fields| {

@@ -20,14 +20,16 @@ pub(crate) struct CombineEdge<A: Aggregator> {
 
 impl<A: Aggregator> CombineEdge<A> {
     pub fn new(aggregator: A, edge: Edge, index: u16) -> Self {
-        let table = if edge.combine { vec![None; SLOTS] } else { Vec::new() };
-        CombineEdge { aggregator, edge, index, table, used: Vec::new() }
+        CombineEdge { aggregator, edge, index, table: Vec::new(), used: Vec::new() }
     }
 }
 
 impl<A: Aggregator> Push<A::Row> for CombineEdge<A> {
     fn push(&mut self, block: Block<'_, A::Row>, out: &mut Outbox) {
         let CombineEdge { aggregator, edge, index, table, used } = self;
+        if edge.combine && table.is_empty() {
+            table.resize(SLOTS, None); // with the first rows: of many replicas some see none
+        }
         out.count(*index, block.len(), 0);
         block.for_each(|row| {
             let Some(key) = aggregator.key(row) else { return };

@@ -1,6 +1,6 @@
 //! Takes a frame apart without copying. Every length is checked before it is used.
 
-use super::{FORMAT, JobHead, PartMeta};
+use super::{FORMAT, JobHead, Loss, PartMeta};
 use crate::codec::{self, DecodeError};
 
 /// A part of a frame.
@@ -58,10 +58,14 @@ impl<'a> FrameReader<'a> {
         let meta = length(&mut self.rest)?;
         let payload = length(&mut self.rest)?;
         let meta = codec::decode(&mut take(&mut self.rest, meta)?)?;
-        if let PartMeta::Empty { seqs, .. } = &meta
-            && !seqs.is_well_formed()
-        {
-            return Err(DecodeError::Unknown("a set of batches"));
+        let sound = match &meta {
+            PartMeta::Empty { seqs, .. } => seqs.is_well_formed(),
+            // The number behind it must exist: sets of numbers are half-open.
+            PartMeta::Rows { seq, .. } | PartMeta::Lost { loss: Loss { seq, .. }, .. } => *seq < u64::MAX,
+            PartMeta::End { .. } => true,
+        };
+        if !sound {
+            return Err(DecodeError::Unknown("batches"));
         }
         Ok(Some(Part { meta, payload: take(&mut self.rest, payload)? }))
     }

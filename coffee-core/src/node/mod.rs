@@ -90,7 +90,7 @@ pub enum NodeError {
     #[error("a frame can't be encoded")]
     Encode(#[from] EncodeError),
     /// An operator failed.
-    #[error("an operator failed")]
+    #[error("an operator failed: {0}")]
     Exec(#[from] ExecError),
     /// A row was rejected in a strict job.
     #[error("a row of {source_name} was rejected")]
@@ -101,11 +101,14 @@ pub enum NodeError {
         rejection: Box<Rejection>,
     },
     /// Two frames of one job that can't both be right (invariant 7).
-    #[error("frames of job {0} disagree on its parameters")]
+    #[error("frames of job {0} disagree")]
     Disagreement(JobId),
     /// A frame of another topology (invariant 7).
     #[error("a frame was made for another topology than this node's")]
     Topology,
+    /// The answer to one batch is more than a frame can hold.
+    #[error("the answer to one batch has {0} bytes, more than a frame can hold: smaller batches are needed")]
+    TooLarge(usize),
     /// More gaps in a stream than any run in order leaves (invariant 8).
     #[error("a stream of job {0} has too many gaps")]
     Gaps(JobId),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Action, NodeError, PublishId, Tag};
 use crate::{
     coverage::Coverage,
-    frame::{FrameWriter, JobHead, JobId, PartMeta, Port, Stream},
+    frame::{FrameWriter, JobHead, JobId, MAX_FRAME, PartMeta, Port, Stream},
     plan::Target,
 };
 
@@ -54,6 +54,9 @@ impl Packer {
     pub fn part(&mut self, to: Target, head: &JobHead, meta: &PartMeta, payload: &[u8]) -> Result<(), NodeError> {
         let frame = self.frame(to, head)?;
         frame.writer.part(meta, payload)?;
+        if frame.writer.size() > MAX_FRAME {
+            return Err(NodeError::TooLarge(frame.writer.size()));
+        }
         if frame.writer.size() >= FRAME_BYTES
             && let Some(frame) = self.open.remove(&(to, head.job))
         {

@@ -230,12 +230,14 @@ impl Operator {
                 }
             }
             PartMeta::Empty { seqs, .. } => arrived.coverage.extend(&seqs),
-            PartMeta::End { batches, counts: more, failed: loss, .. } => {
-                if arrived.batches.replace(batches).is_none() {
+            PartMeta::End { batches, counts: more, failed: loss, .. } => match arrived.batches.replace(batches) {
+                Some(known) if known != batches => return Err(NodeError::Disagreement(job)),
+                Some(_) => {}
+                None => {
                     add_counts(counts, &more);
                     *failed = failed.take().or(loss);
                 }
-            }
+            },
             PartMeta::Lost { loss, .. } => {
                 if arrived.coverage.insert(loss.seq) {
                     *failed = failed.take().or(Some(loss));

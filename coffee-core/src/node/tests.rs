@@ -325,6 +325,28 @@ fn sinks_that_are_not_asked_for_cost_nothing() {
 }
 
 #[test]
+fn parts_that_no_sender_sends_are_refused() {
+    let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(false, 1, 1, true)).unwrap());
+    let head = head(&topology, Sinks::ALL, (1, 2));
+    let (at, _) = (0u16..).zip(topology.stages()).find(|(_, stage)| stage.name == "best").unwrap();
+    let port = (0..20).map(Port).find(|port| topology.stage_of(*port) == Some(at)).unwrap();
+    let stream = topology.streams(topology.port(port).unwrap())[0];
+    let scratch: MakeScratch = Box::new(|| -> Box<dyn Scratch> { Box::new(MemoryScratch::default()) });
+    let mut node = ShardNode::new(topology.clone(), at, 0, scratch);
+    let mut deliver = |meta: PartMeta| {
+        let mut frame = FrameWriter::new(&head, Vec::new()).unwrap();
+        frame.part(&meta, &[]).unwrap();
+        node.step(Event::Delivery { tag: Tag(1), body: frame.finish().into() }, &mut Vec::new())
+    };
+    let last = PartMeta::Rows { port, stream, seq: u64::MAX, rows: 0, counts: vec![] };
+    assert!(matches!(deliver(last).unwrap_err(), NodeError::Decode(_)));
+    let end = |batches| PartMeta::End { port, stream, batches, counts: vec![], failed: None };
+    deliver(end(2)).unwrap();
+    deliver(end(2)).unwrap();
+    assert!(matches!(deliver(end(1)).unwrap_err(), NodeError::Disagreement(_)));
+}
+
+#[test]
 fn what_does_not_fit_is_refused_and_not_acked() {
     let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(true, 2, 1, true)).unwrap());
     let mut node = WorkerNode::new(topology.clone());

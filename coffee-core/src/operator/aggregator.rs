@@ -58,7 +58,7 @@ impl<R> Measure<R> for Count {
 
     #[inline]
     fn merge(&self, acc: &mut u64, part: u64) {
-        *acc += part;
+        *acc = acc.wrapping_add(part); // as a foreign frame may hold any number
     }
 }
 

@@ -33,8 +33,9 @@ use crate::{
     },
 };
 
-/// Bytes a queue holds before whoever fills it waits: enough to bridge the scheduler, little beside the state.
-const QUEUE_BYTES: usize = 8 << 20;
+/// Frames a queue holds before whoever fills it waits: enough to bridge the scheduler, and at 256 KiB to 1 MiB each
+/// little beside the state.
+const QUEUE_FRAMES: usize = 16;
 
 /// How long the collector waits before it looks whether it was interrupted.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
@@ -207,7 +208,7 @@ impl<'a> Embedded<'a> {
         let job = Job::new(&self.topology, &self.head)?;
         let feeds = self.match_feeds(&job)?;
         let broker = MemoryBroker::new();
-        let links = Links::declare(&broker, &self.topology, "coffee", QUEUE_BYTES)?;
+        let links = Links::declare(&broker, &self.topology, "coffee", QUEUE_FRAMES)?;
         let feeds = Feeds::new(&self.head, feeds, &self.read);
         // Apart from the caller's stop, which must not be triggered by a run that is done.
         let engine = Engine {

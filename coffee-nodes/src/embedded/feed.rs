@@ -176,6 +176,9 @@ impl<'f, 'a> FeedTransport<'f, 'a> {
 
 impl Transport for FeedTransport<'_, '_> {
     fn next(&mut self, wait: Duration) -> Result<Incoming, TransportError> {
+        if self.sender.is_stopped() {
+            return Ok(Incoming::End);
+        }
         if let Some(id) = self.sender.confirmed()? {
             return Ok(Incoming::Confirmed(id));
         }

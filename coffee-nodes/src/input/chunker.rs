@@ -146,6 +146,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_cut_short_while_it_is_read_is_not_taken_for_a_whole_one() {
+        let lines = "1,2\n".repeat(100_000);
+        let (data, table) = table(&[("a.csv", format!("a,b\n{lines}").into_bytes())]);
+        let mut chunker = Chunker::new(&table, 1 << 17);
+        let mut buffer = Vec::new();
+        assert!(chunker.fill(&mut buffer).unwrap().is_some());
+        let file = fs::File::options().write(true).open(data.path().join("t/a.csv")).unwrap();
+        file.set_len(200_000).unwrap();
+        let error = loop {
+            match chunker.fill(&mut buffer) {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it was taken for whole"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, InputError::Changed { path } if path.ends_with("a.csv")));
+    }
+
+    #[test]
     fn a_file_that_has_changed_is_noticed() {
         let (data, table) = table(&[("a.csv", b"a,b\n1,2".to_vec())]);
         fs::write(data.path().join("t/a.csv"), "b,a\n1,2").unwrap();

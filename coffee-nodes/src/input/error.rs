@@ -47,6 +47,12 @@ pub enum InputError {
         /// The system's answer.
         source: io::Error,
     },
+    /// What is named like a file is a pipe or a device.
+    #[error("{path:?} is no file: pipes and devices can't be read")]
+    NoFile {
+        /// What it is.
+        path: PathBuf,
+    },
     /// A `.csv.gz` file is cut off, damaged or not gzip at all.
     #[error("the file {path:?} is no whole gzip file: {source}")]
     Gzip {
@@ -67,7 +73,7 @@ pub enum InputError {
         /// The file.
         path: PathBuf,
     },
-    /// A file's header line is another one than when the table was opened.
+    /// A file is not as it was when the table was opened.
     #[error("the file {path:?} was changed while it was read")]
     Changed {
         /// The file.

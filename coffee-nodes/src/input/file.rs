@@ -1,9 +1,10 @@
 //! One open file: its bytes in order, decompressed if its name ends with `.gz`, and how much of it was read from disk.
 //! Lines and chunks are cut elsewhere; the header line alone is split off here.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -39,33 +40,56 @@ impl InputFile {
         Ok(InputFile { path: path.to_owned(), content })
     }
 
-    /// Opens `path` and splits off its header line: returns the line without its LF, and leaves in `rest` what was
-    /// read behind it.
-    pub fn open_behind_header(path: &Path, rest: &mut Vec<u8>) -> Result<(Self, Vec<u8>), InputError> {
+    /// Opens `path` and splits off its header, the first line that isn't empty; leaves in `rest` what was read behind
+    /// it.
+    pub fn open_behind_header(path: &Path, rest: &mut Vec<u8>) -> Result<Opened, InputError> {
         let mut file = InputFile::open(path)?;
-        let mut header = Vec::new();
         rest.clear();
+        let (mut text, mut searched) = (Vec::new(), 0);
+        let (mut line, mut offset) = (1, 0);
         loop {
-            let searched = header.len();
-            let at_end = file.read(&mut header, PIECE)? < PIECE;
-            let line_end = memchr::memchr(b'\n', header.get(searched..).unwrap_or_default());
-            let length = line_end.map_or(header.len(), |at| searched + at);
-            // A CR at the end may be the line end's.
-            if without_cr(header.get(..length).unwrap_or_default()).len() > LINE_LIMIT {
-                return Err(InputError::HeaderTooLong { path: file.path });
+            let at_end = file.read(&mut text, PIECE)? < PIECE;
+            while let Some(end) = memchr::memchr(b'\n', text.get(searched..).unwrap_or_default()) {
+                let end = searched + end;
+                let header = without_cr(text.get(..end).unwrap_or_default());
+                if header.len() > LINE_LIMIT {
+                    return Err(InputError::HeaderTooLong { path: file.path });
+                }
+                (line, offset, searched) = (line + 1, offset + end as u64 + 1, 0);
+                if header.is_empty() {
+                    text.drain(..=end);
+                    continue;
+                }
+                rest.extend_from_slice(text.get(end + 1..).unwrap_or_default());
+                text.truncate(end);
+                return Ok(Opened { file, header: text, line, offset });
             }
-            if line_end.is_some() {
-                rest.extend_from_slice(header.get(length + 1..).unwrap_or_default());
-                header.truncate(length);
-                return Ok((file, header));
+            searched = text.len();
+            // A CR at the end may be the line end's.
+            let header = without_cr(&text);
+            if header.len() > LINE_LIMIT {
+                return Err(InputError::HeaderTooLong { path: file.path });
             }
             if at_end && header.is_empty() {
                 return Err(InputError::NoHeader { path: file.path });
             }
             if at_end {
-                return Ok((file, header));
+                return Ok(Opened { file, line: line + 1, offset: offset + text.len() as u64 + 1, header: text });
             }
         }
+    }
+
+    /// What tells whether the file is the one that it was.
+    ///
+    /// # Errors
+    /// Where the system won't say.
+    pub fn identity(&self) -> Result<Identity, InputError> {
+        let file = match &self.content {
+            Content::Plain(file, _) => file,
+            Content::Gzip(file) => &file.get_ref().get_ref().file,
+        };
+        let read = |metadata: Metadata| Ok((metadata.len(), metadata.modified()?));
+        file.metadata().and_then(read).map(Identity).map_err(|source| InputError::reading(&self.path, false, source))
     }
 
     /// Appends the next `amount` bytes to `to`, fewer only at the file's end. Returns how many. After an error nothing
@@ -88,6 +112,11 @@ impl InputFile {
         }
     }
 
+    /// The error for a file that isn't what it was.
+    pub fn changed(&self) -> InputError {
+        InputError::Changed { path: self.path.clone() }
+    }
+
     /// How many bytes of the file, as it is on disk, were read so far.
     pub fn read_from_disk(&self) -> u64 {
         match &self.content {
@@ -95,6 +124,21 @@ impl InputFile {
             Content::Gzip(file) => file.get_ref().get_ref().read,
         }
     }
+}
+
+/// A file's size and the time of its last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity((u64, SystemTime));
+
+/// A file whose header was read.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub file: InputFile,
+    /// The header line, without its LF.
+    pub header: Vec<u8>,
+    /// The number of the line behind it, and its place in the content.
+    pub line: u64,
+    pub offset: u64,
 }
 
 /// Whether the file's name says that it is compressed.

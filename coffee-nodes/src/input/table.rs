@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::InputError;
-use super::file::InputFile;
+use super::file::{Identity, InputFile, Opened};
 
 /// The files of one table, in reading order.
 #[derive(Clone, Debug)]
@@ -21,6 +21,7 @@ pub struct TableFile {
     path: PathBuf,
     header: Arc<[u8]>,
     bytes: u64,
+    identity: Identity,
 }
 
 impl Table {
@@ -74,9 +75,13 @@ impl Table {
 
 impl TableFile {
     fn open(path: PathBuf) -> Result<Self, InputError> {
-        let bytes = fs::metadata(&path).map_err(|source| InputError::reading(&path, false, source))?.len();
-        let (_, header) = InputFile::open_behind_header(&path, &mut Vec::new())?;
-        Ok(TableFile { path, header: header.into(), bytes })
+        let metadata = fs::metadata(&path).map_err(|source| InputError::reading(&path, false, source))?;
+        if !metadata.is_file() {
+            // Opening a pipe, for one, could wait for good.
+            return Err(InputError::NoFile { path });
+        }
+        let Opened { file, header, .. } = InputFile::open_behind_header(&path, &mut Vec::new())?;
+        Ok(TableFile { identity: file.identity()?, path, header: header.into(), bytes: metadata.len() })
     }
 
     /// Where the file is.
@@ -89,7 +94,7 @@ impl TableFile {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// The file's first line without its LF; otherwise as it is: a BOM and a CR may be there.
+    /// The file's first line that isn't empty, without its LF; otherwise as it is: a BOM and a CR may be there.
     pub fn header(&self) -> &[u8] {
         &self.header
     }
@@ -97,6 +102,10 @@ impl TableFile {
     /// The file's size on disk, in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
     }
 
     pub(super) fn shared_header(&self) -> Arc<[u8]> {

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use coffee_core::{
+    frame::MAX_FRAME,
     node::{PublishId, Tag},
     plan::{Target, Topology},
 };
@@ -46,15 +47,15 @@ pub enum LinksError {
 
 impl Links {
     /// Declares a queue for each stage's shard and one for the client, all beginning with `prefix`, each bounded to so
-    /// many bytes.
+    /// many frames, of any size that a frame may have.
     ///
     /// # Errors
     /// Where a queue can't be declared; others may be.
-    pub fn declare(broker: &dyn Broker, topology: &Topology, prefix: &str, bytes: usize) -> Result<Self, LinksError> {
+    pub fn declare(broker: &dyn Broker, topology: &Topology, prefix: &str, frames: usize) -> Result<Self, LinksError> {
         let mut queues = HashMap::new();
         let mut declare = |target, name: String| -> Result<(), LinksError> {
             let name = Name::new(&name)?;
-            let spec = QueueSpec::named(name.clone()).bounded(QueueSpec::DEFAULT_MAX_MESSAGES, bytes);
+            let spec = QueueSpec::named(name.clone()).bounded(frames, frames.saturating_mul(MAX_FRAME));
             broker.declare_queue(&spec)?;
             queues.insert(target, (name.clone(), Route::queue(&name)));
             Ok(())
@@ -126,6 +127,11 @@ impl Sender {
     pub fn confirmed(&mut self) -> Result<Option<PublishId>, TransportError> {
         self.settle()?;
         Ok(self.confirmed.pop_front())
+    }
+
+    /// Whether it was asked to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_triggered()
     }
 
     /// How many publishes wait for their confirmation, or for its being taken.

@@ -1,9 +1,13 @@
 //! What can go wrong with a run of the queries.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use coffee_core::{
     csv::HeaderError,
+    exec::{ExecError, ScratchError},
     node::NodeError,
     plan::{PlacementError, PlanError},
     sales::QueryError,
@@ -108,13 +112,16 @@ pub(super) enum About {
     Other(SalesError),
 }
 
-pub(super) fn about(error: EmbeddedError) -> About {
+pub(super) fn about(error: EmbeddedError, scratch: &Path) -> About {
     match error {
         EmbeddedError::Node { thread, error } => match *error {
             RunnerError::Node(NodeError::Rejected { source_name, rejection }) => {
                 About::Rejected(source_name, rejection)
             }
             RunnerError::Transport(TransportError::Input(error)) => About::Other(SalesError::Read(error)),
+            RunnerError::Node(NodeError::Exec(ExecError::Scratch(ScratchError(error)))) => {
+                About::Other(SalesError::Write { path: scratch.to_owned(), error })
+            }
             other => About::Other(SalesError::Engine(Box::new(EmbeddedError::Node { thread, error: Box::new(other) }))),
         },
         EmbeddedError::Transport(TransportError::Stopped) => About::Other(SalesError::Interrupted),

@@ -24,7 +24,11 @@ impl AsideFile {
     pub fn create(folder: &Path, name: &str, header: &[&str]) -> Result<Self, SalesError> {
         let path = folder.join(name);
         let failed = |error: io::Error| SalesError::Write { path: path.clone(), error };
-        let file = tempfile::Builder::new().prefix(&format!(".{name}.")).tempfile_in(folder).map_err(failed)?;
+        let prefix = format!(".{name}.");
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix);
+        share(&mut builder);
+        let file = builder.tempfile_in(folder).map_err(failed)?;
         let writer = csv::WriterBuilder::new().buffer_capacity(256 << 10).from_writer(file);
         let mut aside = AsideFile { path, writer };
         aside.write(|field| header.iter().for_each(|name| field(name.as_bytes())))?;
@@ -47,7 +51,6 @@ impl AsideFile {
         let AsideFile { path, writer } = self;
         let failed = |error: io::Error| SalesError::Write { path: path.clone(), error };
         let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
-        share(file.path()).map_err(failed)?;
         file.persist(&path).map_err(|error| failed(error.error))?;
         Ok(path)
     }
@@ -57,15 +60,14 @@ impl AsideFile {
     }
 }
 
-/// Gives a temporary file, made for its owner alone, the usual permissions of a result.
-fn share(path: &Path) -> io::Result<()> {
+/// Temporary files are made for their owner alone; a result has the permissions that the user's umask gives a file.
+fn share(builder: &mut tempfile::Builder<'_, '_>) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o644))?;
+        builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let _ = path;
-    Ok(())
+    let _ = builder;
 }
 
 /// Removes a file of an earlier run.

@@ -1,9 +1,6 @@
 //! `rejected.csv`: the rows that were left out.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use coffee_core::{
     exec::RejectedRow,
@@ -15,26 +12,33 @@ use crate::input::{Table, lines};
 
 pub(super) const FILE: &str = "rejected.csv";
 
-/// Writes the file, if there is anything to be in it; the rows come in table, file and line order.
+/// Writes the file aside, if there is anything to be in it; the rows come in table, file and line order.
 pub(super) fn write(
     folder: &Path,
     mut rows: Vec<RejectedRow>,
     opened: &BTreeMap<String, Table>,
-) -> Result<Option<PathBuf>, SalesError> {
+) -> Result<Option<AsideFile>, SalesError> {
     if rows.is_empty() {
-        super::files::remove(&folder.join(FILE))?;
         return Ok(None);
     }
     fill_in(&mut rows, opened)?;
     let mut file = AsideFile::create(folder, FILE, &["file", "line", "column", "reason", "raw"])?;
     for RejectedRow { source, rejection } in &rows {
         let name = opened.get(source).map(|table| tables::file_name(table, rejection.line.file)).unwrap_or_default();
-        let raw = rejection.raw.as_deref().unwrap_or_default();
-        let raw = String::from_utf8_lossy(raw.get(..RAW_LIMIT).unwrap_or(raw));
+        let raw = String::from_utf8_lossy(whole_characters(rejection.raw.as_deref().unwrap_or_default()));
         let fields = [&name, &rejection.line.number.to_string(), &rejection.column, &rejection.reason, raw.as_ref()];
         file.write(|field| fields.iter().for_each(|text| field(text.as_bytes())))?;
     }
-    file.put_in_place().map(Some)
+    Ok(Some(file))
+}
+
+/// The text without the part of a character that a cut may have left at its end. What else is not UTF-8 is shown as
+/// U+FFFD, so that the file can be read.
+fn whole_characters(raw: &[u8]) -> &[u8] {
+    let Some(raw) = raw.get(..RAW_LIMIT) else { return raw };
+    let tail = raw.utf8_chunks().last().map(|chunk| chunk.invalid()).unwrap_or_default();
+    let unended = std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none());
+    if unended { raw.get(..raw.len() - tail.len()).unwrap_or(raw) } else { raw }
 }
 
 /// Looks up the text of rows that were rejected by whoever did not have it.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fmt, fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     str::FromStr,
@@ -24,7 +24,7 @@ use coffee_core::{
 use super::{
     SalesError, Summary,
     error::{About, about},
-    files::{self, ResultFile, TakeResult},
+    files::{self, AsideFile, ResultFile, TakeResult},
     rejected, summary, tables,
 };
 use crate::{
@@ -138,6 +138,7 @@ pub fn run(options: &RunOptions, progress: &Progress, stop: &Stop) -> Result<Sum
     let opened = open(&options.data, &names)?;
     let out = |error| SalesError::Out { path: options.out.clone(), error };
     fs::create_dir_all(&options.out).map_err(out)?;
+    refuse_input_folders(options, &names).map_err(out)?;
     tempfile::tempfile_in(&options.out).map_err(out)?;
 
     let mut results = Results { folder: &options.out, files: BTreeMap::new(), rejected: Vec::new() };
@@ -158,8 +159,9 @@ pub fn run(options: &RunOptions, progress: &Progress, stop: &Stop) -> Result<Sum
         .scratch(&options.out)
         .stop(stop.clone())
         .progress(progress.read.clone());
-    let report =
-        job.run_with(&mut |piece| Ok(results.take(&piece)?)).map_err(|error| explain(error, &topology, &opened))?;
+    let report = job
+        .run_with(&mut |piece| Ok(results.take(&piece)?))
+        .map_err(|error| explain(error, &topology, &opened, &options.out))?;
 
     let (results, rejected_file) = results.put_in_place(&topology, &opened)?;
     let rejected_unlisted = report.rejected_unlisted();
@@ -178,9 +180,20 @@ fn open(data: &Path, names: &[String]) -> Result<BTreeMap<String, Table>, SalesE
     names.iter().map(|name| Ok((name.clone(), tables::open(data, name)?))).collect()
 }
 
+/// Results are not put where the data is: a table's file may have a result's name.
+fn refuse_input_folders(options: &RunOptions, tables: &[String]) -> io::Result<()> {
+    let out = options.out.canonicalize()?;
+    for table in tables {
+        if options.data.join(table).canonicalize()? == out {
+            return Err(io::Error::other(format!("it holds the files of table {table}")));
+        }
+    }
+    Ok(())
+}
+
 /// Says a rejection in a strict run by its file.
-fn explain(error: EmbeddedError, topology: &Topology, opened: &BTreeMap<String, Table>) -> SalesError {
-    match about(error) {
+fn explain(error: EmbeddedError, topology: &Topology, opened: &BTreeMap<String, Table>, out: &Path) -> SalesError {
+    match about(error, out) {
         About::Other(error) => error,
         About::Rejected(operator, rejection) => {
             let table = topology.plan().looked_up_by(&operator).unwrap_or(&operator);
@@ -227,10 +240,15 @@ impl Results<'_> {
         topology: &Topology,
         opened: &BTreeMap<String, Table>,
     ) -> Result<(Vec<super::ResultSummary>, Option<PathBuf>), SalesError> {
-        for sink in topology.plan().sinks().filter(|sink| !self.files.contains_key(*sink)) {
-            files::remove(&self.folder.join(files::file_name(sink)))?;
-        }
+        // All that can fail for other reasons than the file system's is done before the first file is in place.
+        let rejected = rejected::write(self.folder, self.rejected, opened)?;
+        let unasked: Vec<String> =
+            topology.plan().sinks().filter(|sink| !self.files.contains_key(*sink)).map(files::file_name).collect();
         let results = self.files.into_values().map(|file| file.put_in_place()).collect::<Result<_, _>>()?;
-        Ok((results, rejected::write(self.folder, self.rejected, opened)?))
+        let none_rejected = rejected.is_none().then(|| rejected::FILE.to_owned());
+        for old in unasked.into_iter().chain(none_rejected) {
+            files::remove(&self.folder.join(old))?;
+        }
+        Ok((results, rejected.map(AsideFile::put_in_place).transpose()?))
     }
 }

@@ -1,0 +1,71 @@
+//! The embedded engine with pipelines that are not the queries': what stops it, and what goes wrong in it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code, which fails by panicking")]
+
+use std::sync::Arc;
+
+use coffee_core::{
+    operator::{Count, GroupBy},
+    plan::{ParametersError, Placement, PlanBuilder, SinkId, SourceId, Topology},
+};
+use coffee_nodes::{
+    Stop,
+    embedded::{Embedded, EmbeddedError},
+};
+
+type Counted = (u64, u64);
+
+/// Counts the numbers that a filter keeps, by their last digit.
+fn counting(keep: fn(&u64) -> bool) -> (SourceId<u64>, SinkId<Counted>, Arc<Topology>) {
+    let builder = PlanBuilder::<u8>::new();
+    let (source, numbers) = builder.rows::<u64>("numbers");
+    let sink = numbers
+        .filter("kept", move |_| keep)
+        .aggregate("count", |_| GroupBy::new(|n: &u64| Some(n % 10), Count))
+        .sink("counts");
+    let plan = Arc::new(builder.build().unwrap());
+    let topology = Topology::new(plan.clone(), &Placement::of(&plan)).unwrap();
+    (source, sink, Arc::new(topology))
+}
+
+#[test]
+fn it_answers() {
+    let (source, sink, topology) = counting(|n| *n < 95);
+    let outcome = Embedded::new(topology, &0u8).unwrap().rows(&source, 0..100).run().unwrap();
+    let expected: Vec<Counted> = (0..10).map(|digit| (digit, if digit < 5 { 10 } else { 9 })).collect();
+    assert_eq!(outcome.rows(&sink).collect::<Vec<_>>(), expected);
+    let kept = outcome.report.of("kept");
+    assert_eq!((kept.rows_in, kept.rows_out), (100, 95));
+    assert_eq!(outcome.rejected().count(), 0);
+}
+
+#[test]
+fn a_stop_ends_it_though_its_rows_never_end_and_none_goes_further() {
+    let (source, _, topology) = counting(|_| false);
+    let stop = Stop::new();
+    let trigger = stop.clone();
+    let endless = (0..).inspect(move |n| {
+        if *n == 1000 {
+            trigger.trigger();
+        }
+    });
+    let error = Embedded::new(topology, &0u8).unwrap().rows(&source, endless).stop(stop).run().unwrap_err();
+    assert!(matches!(error, EmbeddedError::Interrupted), "{error}");
+}
+
+#[test]
+fn an_operator_that_panics_ends_it_with_an_error() {
+    let (source, _, topology) = counting(|n| if *n == 77 { panic!("on purpose") } else { true });
+    let error = Embedded::new(topology, &0u8).unwrap().rows(&source, 0..).run().unwrap_err();
+    assert!(matches!(error, EmbeddedError::Panicked(thread) if thread.starts_with("feed-")));
+}
+
+#[test]
+fn what_was_left_out_or_does_not_fit_is_said() {
+    let (source, _, topology) = counting(|_| true);
+    let error = Embedded::new(topology.clone(), &0u8).unwrap().run().unwrap_err();
+    assert!(matches!(error, EmbeddedError::NoFeed(name) if name == "numbers"));
+    assert!(matches!(Embedded::new(topology.clone(), &0u32).map(|_| ()), Err(ParametersError::Type { .. })));
+    let (other, _) = PlanBuilder::<u8>::new().rows::<u64>("others");
+    let error = Embedded::new(topology, &0u8).unwrap().rows(&source, 0..1).rows(&other, 0..1).run().unwrap_err();
+    assert!(matches!(error, EmbeddedError::UnknownSource(name) if name == "others"));
+}
