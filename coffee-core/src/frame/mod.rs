@@ -49,6 +49,16 @@ impl Count {
         self.rows_out = self.rows_out.saturating_add(other.rows_out);
         self.rejected = self.rejected.saturating_add(other.rejected);
     }
+
+    /// Adds counts of several operators to those known.
+    pub fn add_all(counts: &mut Vec<Count>, more: &[Count]) {
+        for count in more {
+            match counts.iter_mut().find(|known| known.operator == count.operator) {
+                Some(known) => known.add(count),
+                None => counts.push(*count),
+            }
+        }
+    }
 }
 
 /// Why a batch was given up (invariant 9).

@@ -12,7 +12,7 @@ use super::{
     jobs::Jobs,
     outputs::{Output, outputs, send_batch, send_end},
     packer::Packer,
-    worker::{add_counts, refuse_rejections},
+    worker::refuse_rejections,
 };
 use crate::{
     codec::DecodeError,
@@ -223,7 +223,7 @@ impl Operator {
         match part.meta {
             PartMeta::Rows { seq, rows, counts: more, .. } => {
                 if arrived.coverage.insert(seq) {
-                    add_counts(counts, &more);
+                    Count::add_all(counts, &more);
                     if failed.is_none() {
                         state.absorb(input.index, (stream, seq), rows, part.payload)?;
                     }
@@ -234,7 +234,7 @@ impl Operator {
                 Some(known) if known != batches => return Err(NodeError::Disagreement(job)),
                 Some(_) => {}
                 None => {
-                    add_counts(counts, &more);
+                    Count::add_all(counts, &more);
                     *failed = failed.take().or(loss);
                 }
             },

@@ -85,7 +85,7 @@ impl WorkerJob {
             PartMeta::Rows { stream, seq, rows, mut counts, .. } => {
                 transform.batch(rows, part.payload, outbox)?;
                 refuse_rejections(topology, head, outbox)?;
-                add_counts(&mut counts, &outbox.take_counts());
+                Count::add_all(&mut counts, &outbox.take_counts());
                 send_batch(packer, head, outputs, (stream, seq), counts, outbox)
             }
             PartMeta::Empty { stream, seqs, .. } => send_empty(packer, head, outputs, stream, &seqs),
@@ -124,15 +124,5 @@ pub(super) fn refuse_rejections(topology: &Topology, head: &JobHead, outbox: &mu
             Err(NodeError::Rejected { source_name, rejection: Box::new(rejection) })
         }
         _ => Ok(()),
-    }
-}
-
-/// Adds counts by operator.
-pub(crate) fn add_counts(counts: &mut Vec<Count>, more: &[Count]) {
-    for count in more {
-        match counts.iter_mut().find(|known| known.operator == count.operator) {
-            Some(known) => known.add(count),
-            None => counts.push(*count),
-        }
     }
 }

@@ -177,17 +177,8 @@ impl<'a> Collector<'a> {
         if last {
             self.open.remove(&port);
         }
-        self.count(&counted);
+        Count::add_all(&mut self.counts, &counted);
         Ok((last || !part.payload.is_empty()).then_some(Piece { sink, payload: part.payload, last }))
-    }
-
-    fn count(&mut self, counts: &[Count]) {
-        for count in counts {
-            match self.counts.iter_mut().find(|known| known.operator == count.operator) {
-                Some(known) => known.add(count),
-                None => self.counts.push(*count),
-            }
-        }
     }
 
     /// What was counted.

@@ -17,4 +17,4 @@ pub use error::InputError;
 pub use table::{Table, TableFile};
 
 /// A line, its end not counted, is at most this many bytes (64 KiB); longer ones can't be read.
-pub const LINE_LIMIT: usize = 64 * 1024;
+pub const LINE_LIMIT: usize = coffee_core::csv::MAX_LINE;
