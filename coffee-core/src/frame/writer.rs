@@ -60,6 +60,11 @@ impl FrameWriter {
         patch(&mut self.bytes, part.lengths + 4, length);
     }
 
+    /// Takes back every part that was added since the frame had this size.
+    pub fn truncate(&mut self, size: usize) {
+        self.bytes.truncate(size);
+    }
+
     /// Bytes so far.
     pub fn size(&self) -> usize {
         self.bytes.len()

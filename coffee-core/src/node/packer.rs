@@ -21,12 +21,35 @@ struct OpenFrame {
     empties: BTreeMap<(Port, Stream), Coverage>,
     /// The deliveries that it answers, in full or in part.
     tags: Vec<Tag>,
+    /// Its size before the delivery that is being answered, once that has added to it; 0 if it was not there.
+    before: Option<usize>,
+    /// The empty answers to that delivery.
+    fresh: Vec<(Port, Stream, Coverage)>,
+}
+
+impl OpenFrame {
+    /// The delivery is answered: what it added stays.
+    fn keep(&mut self) {
+        self.before = None;
+        for (port, stream, seqs) in self.fresh.drain(..) {
+            self.empties.entry((port, stream)).or_default().extend(&seqs);
+        }
+    }
+
+    /// Takes back what the delivery added; false where nothing else is in the frame.
+    fn take_back(&mut self, tag: Option<Tag>) -> bool {
+        self.fresh.clear();
+        let Some(size) = self.before.take() else { return true };
+        self.writer.truncate(size);
+        self.tags.pop_if(|last| Some(*last) == tag);
+        size > 0
+    }
 }
 
 #[derive(Default)]
 pub(crate) struct Packer {
     open: BTreeMap<(Target, JobId), OpenFrame>,
-    full: Vec<(Target, OpenFrame)>,
+    full: Vec<(Target, JobId, OpenFrame)>,
     next: u64,
     /// By delivery: how many frames, sent or open, hold an answer to it, and one while it is being answered.
     waiting: HashMap<Tag, u32>,
@@ -44,9 +67,24 @@ impl Packer {
 
     /// The delivery is answered in full: it is acked when the frames with its answers are confirmed.
     pub fn end(&mut self, actions: &mut Vec<Action>) {
+        self.open.values_mut().for_each(OpenFrame::keep);
         self.send_full(actions);
         if let Some(tag) = self.current.take() {
             self.release(tag, actions);
+        }
+    }
+
+    /// The delivery can't be answered: nothing of its answer goes out (invariant 1), and it is not acked.
+    pub fn abort(&mut self) {
+        let tag = self.current.take();
+        self.open.retain(|_, frame| frame.take_back(tag));
+        for (to, job, mut frame) in std::mem::take(&mut self.full) {
+            if frame.take_back(tag) {
+                self.open.insert((to, job), frame);
+            }
+        }
+        if let Some(tag) = tag {
+            self.waiting.remove(&tag);
         }
     }
 
@@ -60,14 +98,16 @@ impl Packer {
         if frame.writer.size() >= FRAME_BYTES
             && let Some(frame) = self.open.remove(&(to, head.job))
         {
-            self.full.push((to, frame));
+            self.full.push((to, head.job, frame));
         }
         Ok(())
     }
 
     /// Adds an empty answer.
     pub fn empty(&mut self, to: Target, head: &JobHead, port: Port, stream: Stream, seq: u64) -> Result<(), NodeError> {
-        self.frame(to, head)?.empties.entry((port, stream)).or_default().insert(seq);
+        let mut seqs = Coverage::new();
+        seqs.insert(seq);
+        self.frame(to, head)?.fresh.push((port, stream, seqs));
         Ok(())
     }
 
@@ -80,13 +120,13 @@ impl Packer {
         stream: Stream,
         seqs: &Coverage,
     ) -> Result<(), NodeError> {
-        self.frame(to, head)?.empties.entry((port, stream)).or_default().extend(seqs);
+        self.frame(to, head)?.fresh.push((port, stream, seqs.clone()));
         Ok(())
     }
 
     /// Sends every frame that is open.
     pub fn flush(&mut self, actions: &mut Vec<Action>) {
-        self.full.extend(std::mem::take(&mut self.open).into_iter().map(|((to, _), frame)| (to, frame)));
+        self.full.extend(std::mem::take(&mut self.open).into_iter().map(|((to, job), frame)| (to, job, frame)));
         self.send_full(actions);
     }
 
@@ -108,9 +148,16 @@ impl Packer {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(place) => {
                 let writer = FrameWriter::new(head, Vec::new())?;
-                place.insert(OpenFrame { writer, empties: BTreeMap::new(), tags: Vec::new() })
+                place.insert(OpenFrame {
+                    writer,
+                    empties: BTreeMap::new(),
+                    tags: Vec::new(),
+                    before: Some(0),
+                    fresh: Vec::new(),
+                })
             }
         };
+        frame.before.get_or_insert(frame.writer.size());
         if let Some(tag) = self.current.filter(|tag| frame.tags.last() != Some(tag)) {
             frame.tags.push(tag);
             *self.waiting.entry(tag).or_default() += 1;
@@ -119,7 +166,8 @@ impl Packer {
     }
 
     fn send_full(&mut self, actions: &mut Vec<Action>) {
-        for (to, mut frame) in std::mem::take(&mut self.full) {
+        for (to, _, mut frame) in std::mem::take(&mut self.full) {
+            frame.keep();
             for ((port, stream), seqs) in frame.empties {
                 // A set of numbers always serialises; a frame without them would only be waited for, not be wrong.
                 let _ = frame.writer.part(&PartMeta::Empty { port, stream, seqs }, &[]);

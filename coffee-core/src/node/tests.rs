@@ -347,6 +347,40 @@ fn parts_that_no_sender_sends_are_refused() {
 }
 
 #[test]
+fn nothing_of_a_refused_frame_goes_out_later() {
+    let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(false, 2, 1, true)).unwrap());
+    let head = head(&topology, Sinks::ALL, (0, 2));
+    let mut frames = chunks(&topology, &head, "sales", &[(1u8, 1u32), (2, 2), (3, 3), (4, 4)], 1);
+    // The second frame's part behind the first's, and cut off; and a chunk that ends within a row, in a frame of its own.
+    let second = frames[1].clone();
+    let parts = second.len() - FrameReader::new(&second).unwrap().head_bytes().len() - 5;
+    let cut = [&frames[0][..], &second[second.len() - parts..second.len() - 1]].concat();
+    let run = |bad: Option<Bytes>, frames: Vec<Bytes>| {
+        let mut node = WorkerNode::new(topology.clone());
+        let mut published: Vec<Bytes> = Vec::new();
+        for (tag, body) in (1..).map(Tag).zip(frames) {
+            for body in bad.iter().chain([&body]).cloned() {
+                let mut actions = Vec::new();
+                let refused = node.step(Event::Delivery { tag, body }, &mut actions).is_err();
+                assert!(!refused || actions.is_empty());
+            }
+        }
+        let mut actions = Vec::new();
+        node.step(Event::Idle, &mut actions).unwrap();
+        published.extend(actions.into_iter().filter_map(|action| match action {
+            Action::Publish { body, .. } => Some(body),
+            _ => None,
+        }));
+        published
+    };
+    frames.truncate(4);
+    let rest = frames.split_off(2);
+    let clean = run(None, rest.clone());
+    assert!(!clean.is_empty());
+    assert_eq!(run(Some(cut.into()), rest), clean);
+}
+
+#[test]
 fn what_does_not_fit_is_refused_and_not_acked() {
     let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(true, 2, 1, true)).unwrap());
     let mut node = WorkerNode::new(topology.clone());

@@ -45,7 +45,9 @@ impl WorkerNode {
         let mut frame = FrameReader::new(body)?;
         let (head, job) = jobs.of(topology, &frame, |job| WorkerJob { job, chains: BTreeMap::new() })?;
         while let Some(part) = frame.part()? {
-            job.answer(topology, head, packer, part)?;
+            let port = part.meta.port();
+            // A chain that could not end its answer still holds a part of it.
+            job.answer(topology, head, packer, part).inspect_err(|_| drop(job.chains.remove(&port)))?;
         }
         Ok(())
     }
@@ -56,7 +58,7 @@ impl Node for WorkerNode {
         match event {
             Event::Delivery { tag, body } => {
                 self.packer.begin(tag);
-                self.deliver(&body)?;
+                self.deliver(&body).inspect_err(|_| self.packer.abort())?;
                 self.packer.end(actions);
             }
             Event::Confirmed(id) => self.packer.confirmed(id, actions),
