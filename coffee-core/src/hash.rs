@@ -1,16 +1,20 @@
-//! The two hashes that are fixed for good: the one that assigns keys to shards, and the one that combiners index by.
+//! The hashes that are fixed for good: the one that assigns keys to shards, and the one that combiners index by.
 //! Both are part of the topology version: another function is another format.
 
 use std::hash::{Hash, Hasher};
 
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15; // 2^64 divided by the golden ratio
 
+/// FNV-1a.
+#[inline]
+pub fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
 /// The shard that a key belongs to, from the key's encoding: FNV-1a, its high bits mixed, scaled to the shard count.
 #[inline]
 pub fn shard_of(key: &[u8], shards: u16) -> u16 {
-    let hash = key
-        .iter()
-        .fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3));
+    let hash = fnv1a(key);
     let mixed = (hash ^ (hash >> 32)).wrapping_mul(MULTIPLIER);
     ((u128::from(mixed) * u128::from(shards)) >> 64) as u16 // below `shards`, so it fits
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     exec::{EMITTED_BYTES, EMITTED_ROWS, Place},
     frame::{FORMAT, Port},
+    hash,
 };
 
 impl Topology {
@@ -163,8 +164,7 @@ impl Topology {
             .map(|(stage, placed)| (&stage.name, &placed.operators, stage.combine, self.slots_of(stage)))
             .collect();
         let text = format!("{FORMAT} {} {EMITTED_ROWS} {EMITTED_BYTES} {plan:?} {stages:?}", env!("CARGO_PKG_VERSION"));
-        text.bytes()
-            .fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+        hash::fnv1a(text.as_bytes())
     }
 
     /// Replicas don't change a frame, shards do.
