@@ -72,10 +72,11 @@ fn consume(consumer: &mut dyn Consumer, count: u64, batch: u64) {
 fn broker(count: u64, batch: u64, body: impl Fn() -> Bytes) -> Duration {
     let broker = MemoryBroker::new();
     let spec = QueueSpec::named(Name::new("bench").expect("a valid name"));
-    let queue = broker.declare_queue(&spec).expect("a new queue");
+    let soon = Instant::now() + Duration::from_secs(5);
+    let queue = broker.declare_queue(&spec, soon).expect("a new queue");
     let mut producer = broker.producer(ProducerOptions::default()).expect("a producer");
     let options = ConsumerOptions::default().prefetch(PREFETCH);
-    let mut consumer = broker.consumer(&queue, options).expect("a consumer");
+    let mut consumer = broker.consumer(&queue, options, soon).expect("a consumer");
     let start = Instant::now();
     thread::scope(|scope| {
         scope.spawn(move || consume(consumer.as_mut(), count, batch));

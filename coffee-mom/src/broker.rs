@@ -1,11 +1,13 @@
 //! The contract of a broker: topology, and the making of producers and consumers.
-//! What those do is in `producer` and `consumer`.
+//! What those do is in `producer` and `consumer`, what happens to the connection meanwhile in `event`.
 
 use std::time::Instant;
 
+use crossbeam_channel::Receiver;
 use thiserror::Error;
 
 use crate::consumer::{Consumer, ConsumerOptions};
+use crate::event::{Event, Stats};
 use crate::name::Name;
 use crate::producer::{Producer, ProducerOptions};
 use crate::topology::{Binding, DeleteOptions, ExchangeSpec, QueueSpec, QueueStatus};
@@ -16,50 +18,64 @@ use crate::topology::{Binding, DeleteOptions, ExchangeSpec, QueueSpec, QueueStat
 /// closes by [`close`](Self::close), or when it and all of them are dropped. Closing deletes its
 /// exclusive queues and requeues what its consumers have not acked.
 ///
+/// A connection that is lost comes back by itself: what was declared through it is declared again,
+/// producers send again what had no answer, consumers go on under new tags. Calls made meanwhile
+/// wait for it, until their deadline; [`events`](Self::events) tell of it.
+///
 /// After any `Err` of the calls that declare, bind or delete, nothing has changed, except after
-/// `Disconnected`, where the change may or may not have been made: repeat it, it is idempotent.
+/// [`ConnectionError::Deadline`], where the change may or may not have been made, or may still be:
+/// repeat it, it is idempotent. None of the calls waits longer than its deadline; a deadline that
+/// has passed makes it a try.
 pub trait Broker: Send + Sync {
-    /// Declares a queue and returns its name, the broker's choice for an anonymous one.
+    /// Declares a queue and returns its name, one that nobody else has for an anonymous one.
     ///
     /// Ok: it exists as asked for, new or from before. Doesn't wait for other users of the broker.
     ///
     /// # Errors
     /// [`DeclareError`]; `Conflict` if a queue of that name exists with other arguments.
-    fn declare_queue(&self, spec: &QueueSpec) -> Result<Name, DeclareError>;
+    fn declare_queue(&self, spec: &QueueSpec, deadline: Instant) -> Result<Name, DeclareError>;
 
     /// Declares an exchange. Ok: it exists as asked for, new or from before.
     ///
     /// # Errors
     /// [`DeclareError`]; `Conflict` if an exchange of that name exists with other arguments.
-    fn declare_exchange(&self, spec: &ExchangeSpec) -> Result<(), DeclareError>;
+    fn declare_exchange(&self, spec: &ExchangeSpec, deadline: Instant) -> Result<(), DeclareError>;
 
     /// Binds a queue to an exchange. Ok: every message published after this call that the binding
     /// matches goes to the queue, once, however many bindings of the queue match it.
     ///
     /// # Errors
     /// [`BindError`].
-    fn bind(&self, queue: &Name, exchange: &Name, binding: &Binding) -> Result<(), BindError>;
+    fn bind(&self, queue: &Name, exchange: &Name, binding: &Binding, deadline: Instant) -> Result<(), BindError>;
+
+    /// Takes a binding back. Ok: it leads nothing to the queue that is published after this call.
+    /// Ok also if there is no such binding, queue or exchange.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    fn unbind(&self, queue: &Name, exchange: &Name, binding: &Binding, deadline: Instant) -> Result<(), BindError>;
 
     /// Deletes a queue with its messages and bindings, and ends its consumers with
     /// [`ConsumerEnd::QueueDeleted`](crate::ConsumerEnd::QueueDeleted). Ok also if there is none.
     ///
     /// # Errors
     /// [`DeleteError`]; `InUse` or `NotEmpty` if the options forbid it.
-    fn delete_queue(&self, queue: &Name, options: DeleteOptions) -> Result<(), DeleteError>;
+    fn delete_queue(&self, queue: &Name, options: DeleteOptions, deadline: Instant) -> Result<(), DeleteError>;
 
     /// Deletes an exchange with its bindings. Ok also if there is none.
     ///
     /// # Errors
     /// [`DeleteError`].
-    fn delete_exchange(&self, exchange: &Name) -> Result<(), DeleteError>;
+    fn delete_exchange(&self, exchange: &Name, deadline: Instant) -> Result<(), DeleteError>;
 
     /// What the queue holds now; stale as soon as it is read.
     ///
     /// # Errors
     /// [`AttachError`].
-    fn queue_status(&self, queue: &Name) -> Result<QueueStatus, AttachError>;
+    fn queue_status(&self, queue: &Name, deadline: Instant) -> Result<QueueStatus, AttachError>;
 
-    /// A producer, for one owner thread at a time.
+    /// A producer, for one owner thread at a time. Does not block: it may be used at once, also
+    /// while the connection is away.
     ///
     /// # Errors
     /// [`AttachError`].
@@ -69,16 +85,53 @@ pub trait Broker: Send + Sync {
     ///
     /// # Errors
     /// [`AttachError`].
-    fn consumer(&self, queue: &Name, options: ConsumerOptions) -> Result<Box<dyn Consumer>, AttachError>;
+    fn consumer(
+        &self,
+        queue: &Name,
+        options: ConsumerOptions,
+        deadline: Instant,
+    ) -> Result<Box<dyn Consumer>, AttachError>;
 
-    /// Closes the connection: later calls on it, its producers and its consumers fail with
-    /// `Closed`, publishes that wait give up, unacked deliveries are requeued. Closing again is Ok.
+    /// What happens to the connection from now on. Each call makes a subscription of its own, which
+    /// holds the first [`Event::BACKLOG`] events that nobody has taken; more are dropped.
+    fn events(&self) -> Receiver<Event>;
+
+    /// What has been done through the connection so far.
+    fn stats(&self) -> Stats;
+
+    /// Closes the connection. Its consumers end; calls that wait give up; what was published is
+    /// waited for until it is settled. Then later calls on it, its producers and its consumers fail
+    /// with `Closed`, and unacked deliveries are requeued. Closing again is Ok.
     ///
-    /// Blocks until `deadline` at most. After an `Err` the connection is closed all the same.
+    /// Blocks until `deadline` at most. After an `Err` the connection is closed all the same, and
+    /// the publishes that were not settled are settled as [`Unknown`](crate::Outcome::Unknown).
     ///
     /// # Errors
     /// [`CloseError`].
     fn close(&self, deadline: Instant) -> Result<(), CloseError>;
+}
+
+/// Why the broker was not asked or gave no answer, whatever the question was.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// The connection was closed by its owner: nothing was done.
+    #[error("the connection is closed")]
+    Closed,
+    /// There was no answer by the deadline, or no connection: it may or may not be done.
+    #[error("the broker gave no answer by the deadline")]
+    Deadline,
+    /// The user may not do that: nothing was done.
+    #[error("the broker denies it: {0}")]
+    Denied(String),
+    /// The broker refused for a reason that has no name here: nothing was done.
+    #[error("the broker refuses it with code {code}: {text}")]
+    Refused {
+        /// The reply code of AMQP 0-9-1.
+        code: u16,
+        /// What the broker says about it.
+        text: String,
+    },
 }
 
 /// Why something could not be declared.
@@ -97,12 +150,15 @@ pub enum DeclareError {
     /// A shared queue needs a name.
     #[error("an anonymous queue has to be exclusive")]
     AnonymousShared,
+    /// The broker can't make such a queue: a quorum queue is durable and shared.
+    #[error("a quorum queue has to be durable and not exclusive")]
+    Quorum,
     /// A bound of 0 would let no message in.
     #[error("a queue has to hold at least one message and one byte")]
     NoRoom,
-    /// The connection is closed.
-    #[error("the connection is closed")]
-    Closed,
+    /// The broker was not asked, or gave no answer.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
 }
 
 /// Why a queue could not be bound.
@@ -124,9 +180,9 @@ pub enum BindError {
     /// A header's name is too long.
     #[error("a header of the binding is not valid")]
     Header(#[from] crate::name::NameError),
-    /// The connection is closed.
-    #[error("the connection is closed")]
-    Closed,
+    /// The broker was not asked, or gave no answer.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
 }
 
 /// Why something was not deleted.
@@ -142,9 +198,9 @@ pub enum DeleteError {
     /// The queue belongs to another connection.
     #[error("{0} is exclusive to another connection")]
     Exclusive(Name),
-    /// The connection is closed.
-    #[error("the connection is closed")]
-    Closed,
+    /// The broker was not asked, or gave no answer.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
 }
 
 /// Why there is no producer, consumer or status.
@@ -160,9 +216,9 @@ pub enum AttachError {
     /// An exclusive consumer has to be alone, and one of the two would not be.
     #[error("{0} has an exclusive consumer, or others where one is to be exclusive")]
     InUse(Name),
-    /// The connection is closed.
-    #[error("the connection is closed")]
-    Closed,
+    /// The broker was not asked, or gave no answer.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
 }
 
 /// What was not finished when a connection or a consumer closed.

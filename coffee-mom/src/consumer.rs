@@ -66,6 +66,9 @@ pub enum ConsumerEnd {
     /// Its queue was deleted.
     #[error("the queue was deleted")]
     QueueDeleted,
+    /// The broker does not let it attach again, after the connection came back.
+    #[error("the broker does not let the consumer attach again")]
+    Refused,
 }
 
 /// What a consumer is to be like.
@@ -105,6 +108,9 @@ impl Default for ConsumerOptions {
 }
 
 /// Takes messages of one queue, at least once each, in the queue's order except for redeliveries.
+///
+/// When the connection is lost, what is not acked is requeued, and deliveries that nobody has taken
+/// out of the channel yet are withdrawn; they come again, under new tags, when it is back.
 ///
 /// It has one owner at a time; other threads that handle deliveries send their tags to it. None of
 /// the calls waits for other users of the broker. Dropping it closes it, without waiting.

@@ -14,15 +14,15 @@
 //! use std::time::{Duration, Instant};
 //! use coffee_mom::{ConsumerOptions, Message, Name, Outcome, ProducerOptions, QueueSpec, Route, open};
 //!
-//! let broker = open("memory:")?;
-//! let queue = broker.declare_queue(&QueueSpec::named(Name::new("orders")?))?;
 //! let soon = Instant::now() + Duration::from_secs(5);
+//! let broker = open("memory:", soon)?;
+//! let queue = broker.declare_queue(&QueueSpec::named(Name::new("orders")?), soon)?;
 //!
 //! let mut producer = broker.producer(ProducerOptions::default())?;
 //! producer.publish(&Route::queue(&queue), Message::new("one espresso"), soon)?;
 //! assert_eq!(producer.settled().recv_deadline(soon)?.outcome, Outcome::Confirmed);
 //!
-//! let mut consumer = broker.consumer(&queue, ConsumerOptions::default())?;
+//! let mut consumer = broker.consumer(&queue, ConsumerOptions::default(), soon)?;
 //! let delivery = consumer.deliveries().recv_deadline(soon)?;
 //! assert_eq!(&delivery.message.body[..], b"one espresso");
 //! consumer.ack(delivery.tag)?;
@@ -30,26 +30,40 @@
 //! ```
 
 mod broker;
+pub mod conformance;
 mod consumer;
+mod event;
+pub mod faults;
 mod memory;
 mod message;
 mod middleware;
 mod name;
 mod open;
 mod producer;
+mod rabbitmq;
 mod route;
+pub mod rpc;
+pub mod testing;
 mod topology;
+mod unacked;
 
-pub use broker::{AttachError, BindError, Broker, CloseError, DeclareError, DeleteError};
+pub use broker::{AttachError, BindError, Broker, CloseError, ConnectionError, DeclareError, DeleteError};
 pub use consumer::{AckError, Consumer, ConsumerEnd, ConsumerOptions, Delivery, DeliveryTag, Nack};
+pub use event::{Event, Side, Stats};
 pub use memory::MemoryBroker;
-pub use message::{Headers, Message, Properties, Value};
+pub use message::{Headers, MAX_PROPERTIES_BYTES, Message, Properties, PropertyError, Value};
 pub use middleware::{
-    Endpoint, EndpointError, EndpointOptions, Handler, MessageMiddleware, PanicPolicy, SendError, StartError,
-    StopError, Verdict,
+    BarrierError, Endpoint, EndpointError, EndpointOptions, Handler, MessageMiddleware, PanicPolicy, SendError,
+    SettleError, StartError, StopError, Verdict,
 };
 pub use name::{MAX_SHORT_BYTES, Name, NameError, RoutingKey};
 pub use open::{OpenError, open};
-pub use producer::{Outcome, Producer, ProducerOptions, PublishError, PublishId, Settled};
+pub use producer::{Outcome, Producer, ProducerOptions, PublishError, PublishId, Refusal, Settled};
+pub use rabbitmq::{
+    ClientIdentity, ConfigError, ConnectError, Credentials, Host, PLAIN_PORT, RabbitBroker, RabbitConfig, TLS_PORT,
+    TlsConfig, UrlError,
+};
 pub use route::Route;
-pub use topology::{Binding, DeleteOptions, ExchangeKind, ExchangeSpec, HeaderMatch, QueueSpec, QueueStatus};
+pub use topology::{
+    Binding, DeleteOptions, ExchangeKind, ExchangeSpec, HeaderMatch, QueueKind, QueueSpec, QueueStatus,
+};

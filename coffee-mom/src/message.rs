@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use thiserror::Error;
 
 use crate::name::{NameError, check_short};
+
+/// Most bytes that the properties of a message may have together: they travel in one frame, and the
+/// smallest that AMQP 0-9-1 allows has 4,096 bytes.
+pub const MAX_PROPERTIES_BYTES: usize = 4000;
 
 /// Headers by name. Names have at most [`MAX_SHORT_BYTES`](crate::MAX_SHORT_BYTES) bytes.
 pub type Headers = BTreeMap<String, Value>;
@@ -102,11 +107,51 @@ impl Properties {
         self
     }
 
-    /// Fails if a property or a header's name is too long for any broker.
-    pub(crate) fn check(&self) -> Result<(), NameError> {
-        let shorts = [&self.message_id, &self.correlation_id, &self.reply_to, &self.content_type];
-        shorts.into_iter().flatten().try_for_each(|text| check_short(text))?;
-        check_headers(&self.headers)
+    /// Fails if a property or a header's name is too long for any broker, or all are too large.
+    pub(crate) fn check(&self) -> Result<(), PropertyError> {
+        self.shorts().try_for_each(|text| check_short(text))?;
+        check_headers(&self.headers)?;
+        match self.wire_size() {
+            size if size > MAX_PROPERTIES_BYTES => Err(PropertyError::TooLarge(size)),
+            _ => Ok(()),
+        }
+    }
+
+    fn shorts(&self) -> impl Iterator<Item = &String> {
+        [&self.message_id, &self.correlation_id, &self.reply_to, &self.content_type].into_iter().flatten()
+    }
+
+    /// How many bytes they take in a frame of AMQP 0-9-1, at most.
+    pub(crate) fn wire_size(&self) -> usize {
+        let texts: usize = self.shorts().map(|text| 1 + text.len()).sum();
+        // The timestamp, the delivery mode, the length of the headers, and the mark of a replay.
+        texts + 8 + 1 + 4 + 24 + table_size(&self.headers)
+    }
+}
+
+/// Why the properties of a message can't be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PropertyError {
+    /// One of them, or a header's name, is too long.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// All together are larger than every connection takes for sure.
+    #[error("properties of {0} bytes are more than the {MAX_PROPERTIES_BYTES} that are taken")]
+    TooLarge(usize),
+}
+
+fn table_size(headers: &Headers) -> usize {
+    headers.iter().map(|(name, value)| 1 + name.len() + value_size(value)).sum()
+}
+
+fn value_size(value: &Value) -> usize {
+    1 + match value {
+        Value::Bool(_) => 1,
+        Value::Int(_) | Value::Timestamp(_) => 8,
+        Value::Text(text) => 4 + text.len(),
+        Value::List(values) => 4 + values.iter().map(value_size).sum::<usize>(),
+        Value::Table(headers) => 4 + table_size(headers),
     }
 }
 
@@ -153,7 +198,7 @@ impl Message {
     }
 
     /// Fails if a property can't be sent over any broker.
-    pub(crate) fn check(&self) -> Result<(), NameError> {
+    pub(crate) fn check(&self) -> Result<(), PropertyError> {
         self.properties.as_deref().map_or(Ok(()), Properties::check)
     }
 }
@@ -180,8 +225,10 @@ mod tests {
             Properties::default().header(long, 1),
             Properties::default().header("list", nested),
         ] {
-            assert_eq!(properties.check(), Err(NameError::TooLong(256)));
+            assert_eq!(properties.check(), Err(NameError::TooLong(256).into()));
         }
         assert_eq!(Properties::default().header("text", "x".repeat(300).as_str()).check(), Ok(()));
+        let large = Properties::default().header("text", "x".repeat(MAX_PROPERTIES_BYTES).as_str());
+        assert!(matches!(large.check(), Err(PropertyError::TooLarge(_))));
     }
 }

@@ -7,8 +7,8 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 use thiserror::Error;
 
-use crate::message::Message;
-use crate::name::{Name, NameError};
+use crate::message::{Message, PropertyError};
+use crate::name::Name;
 use crate::route::Route;
 
 /// The number of a publish of one producer: 0, 1, 2, ... in the order of the calls that were Ok.
@@ -32,8 +32,25 @@ pub enum Outcome {
     Returned,
     /// The broker refused it: at least one of its queues does not have it, others may.
     Nacked,
-    /// The connection was lost or closed before an answer: the broker may or may not have it.
+    /// The broker will never take it: nobody has it.
+    Refused(Refusal),
+    /// The connection was closed before an answer: the broker may or may not have it.
     Unknown,
+}
+
+/// Why a broker will never take a message, however often it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is no such exchange. If it was deleted a moment ago, some of its queues may have it.
+    #[error("there is no such exchange")]
+    UnknownExchange,
+    /// The body is larger than the broker takes.
+    #[error("the body is larger than the broker takes")]
+    TooLarge,
+    /// The user may not publish there.
+    #[error("the user may not publish there")]
+    Denied,
 }
 
 /// Consecutive publishes that ended alike.
@@ -73,12 +90,21 @@ pub struct ProducerOptions {
     pub max_body_bytes: usize,
     /// Whether a message without a queue is [`Returned`](Outcome::Returned) instead of dropped.
     pub mandatory: bool,
+    /// Whether durable queues keep the messages over a restart of the broker. Costs its disk.
+    pub persistent: bool,
 }
 
 impl Default for ProducerOptions {
-    /// 1,024 messages and 64 MiB in flight, bodies of up to 16 MiB (the limit of RabbitMQ 4), mandatory.
+    /// 1,024 messages and 64 MiB in flight, bodies of up to 16 MiB (the limit of RabbitMQ 4),
+    /// mandatory, persistent.
     fn default() -> Self {
-        Self { window_messages: 1024, window_bytes: 64 << 20, max_body_bytes: 16 << 20, mandatory: true }
+        Self {
+            window_messages: 1024,
+            window_bytes: 64 << 20,
+            max_body_bytes: 16 << 20,
+            mandatory: true,
+            persistent: true,
+        }
     }
 }
 
@@ -98,6 +124,13 @@ impl ProducerOptions {
         self
     }
 
+    /// Sets whether messages are kept over a restart of the broker.
+    #[must_use]
+    pub fn persistent(mut self, persistent: bool) -> Self {
+        self.persistent = persistent;
+        self
+    }
+
     /// Sets whether messages without a queue are returned.
     #[must_use]
     pub fn mandatory(mut self, mandatory: bool) -> Self {
@@ -107,7 +140,10 @@ impl ProducerOptions {
 }
 
 /// Publishes messages. It has one owner at a time; messages of one producer reach a queue in the
-/// order of the calls.
+/// order of the calls, but for those that are nacked.
+///
+/// When the connection comes back after a loss, what had no answer is sent again, in the same order
+/// and before anything newer: so a queue may get a message twice, under the same message id.
 ///
 /// Dropping it waits for nothing: what is not settled may or may not reach the broker.
 pub trait Producer: Send {
@@ -121,8 +157,8 @@ pub trait Producer: Send {
     /// a deadline that has passed makes it a try.
     ///
     /// # Errors
-    /// [`PublishError`]. `QueueFull` and `WindowFull` are back-pressure: do something else and come
-    /// back. `SettlementsFull` asks for room in [`settled`](Self::settled) first.
+    /// [`PublishError`]. `QueueFull`, `WindowFull` and `Blocked` are back-pressure: do something else
+    /// and come back. `SettlementsFull` asks for room in [`settled`](Self::settled) first.
     fn publish(&mut self, to: &Route, message: Message, deadline: Instant) -> Result<PublishId, PublishError>;
 
     /// What became of the publishes: each is settled exactly once, in any order. Settlements that
@@ -157,8 +193,11 @@ pub enum PublishError {
     },
     /// A property of the message can't be sent.
     #[error("a property of the message is not valid")]
-    Property(#[from] NameError),
-    /// No such exchange. The producer can still be used.
+    Property(#[from] PropertyError),
+    /// The broker takes no publishes for now: it is short of memory or disk.
+    #[error("the broker takes no publishes for now")]
+    Blocked,
+    /// No such exchange, if that is known at once. The producer can still be used.
     #[error("there is no exchange {0}")]
     UnknownExchange(Name),
     /// The connection is closed.
@@ -170,7 +209,7 @@ impl PublishError {
     /// Whether the same publish may succeed later without anything being changed.
     #[must_use]
     pub fn is_back_pressure(&self) -> bool {
-        matches!(self, Self::QueueFull(_) | Self::WindowFull | Self::SettlementsFull)
+        matches!(self, Self::QueueFull(_) | Self::WindowFull | Self::SettlementsFull | Self::Blocked)
     }
 }
 

@@ -1,4 +1,7 @@
 //! What can be declared: queues, exchanges and the bindings between them.
+//! Each field says where RabbitMQ keeps it otherwise than the in-process broker.
+
+use std::num::NonZeroU32;
 
 use crate::message::Headers;
 use crate::name::{Name, RoutingKey};
@@ -8,18 +11,40 @@ use crate::route::Route;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct QueueSpec {
-    /// Its name; none for an anonymous queue, which the broker names.
+    /// Its name; none for an anonymous queue, which gets one that nobody else has.
     pub name: Option<Name>,
     /// Whether only the declaring connection may use it, and it goes with that connection.
     pub exclusive: bool,
     /// Whether it outlives the broker's process, where the broker can do that.
     pub durable: bool,
-    /// Most messages it holds, ready and unacked.
+    /// Most messages it holds, ready and unacked. RabbitMQ counts the ready ones only, and may take a
+    /// few more; a publish that finds it full is [`Nacked`](crate::Outcome::Nacked) there.
     pub max_messages: usize,
-    /// Most bytes of bodies it holds, ready and unacked.
+    /// Most bytes of bodies it holds, ready and unacked; on RabbitMQ as for messages.
     pub max_bytes: usize,
     /// Where its rejected messages go; without one they are dropped.
     pub dead_letter: Option<Route>,
+    /// How it is kept, where the broker has a choice.
+    pub kind: QueueKind,
+    /// How often a message may come back before it is treated as rejected; without one, for ever.
+    ///
+    /// Counted are requeues, and consumers that ended with the message unacked. A classic queue of
+    /// RabbitMQ does not count: there a consumer counts its own requeues.
+    pub delivery_limit: Option<NonZeroU32>,
+    /// Whether only one of its consumers gets deliveries, the next when that one is gone.
+    pub single_active: bool,
+}
+
+/// How a queue is kept. The in-process broker keeps both alike.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum QueueKind {
+    /// By one node of the broker, written to its disk without waiting for it: survives the death of
+    /// the broker's process, not a loss of power.
+    #[default]
+    Classic,
+    /// By a majority of the broker's nodes, on disk before it is confirmed. Durable and shared only.
+    Quorum,
 }
 
 impl QueueSpec {
@@ -38,10 +63,13 @@ impl QueueSpec {
             max_messages: Self::DEFAULT_MAX_MESSAGES,
             max_bytes: Self::DEFAULT_MAX_BYTES,
             dead_letter: None,
+            kind: QueueKind::Classic,
+            delivery_limit: None,
+            single_active: false,
         }
     }
 
-    /// An exclusive queue that the broker names; it goes with the connection that declares it.
+    /// An exclusive queue that gets a name of its own; it goes with the connection that declares it.
     #[must_use]
     pub fn anonymous() -> Self {
         Self {
@@ -51,6 +79,9 @@ impl QueueSpec {
             max_messages: Self::DEFAULT_MAX_MESSAGES,
             max_bytes: Self::DEFAULT_MAX_BYTES,
             dead_letter: None,
+            kind: QueueKind::Classic,
+            delivery_limit: None,
+            single_active: false,
         }
     }
 
@@ -61,11 +92,39 @@ impl QueueSpec {
         self
     }
 
-    /// Sets the bounds; a publish to a queue that is full of either waits.
+    /// Sets the bounds; a publish to a queue that is full of either waits, or is nacked.
     #[must_use]
     pub fn bounded(mut self, messages: usize, bytes: usize) -> Self {
         self.max_messages = messages;
         self.max_bytes = bytes;
+        self
+    }
+
+    /// Makes it a quorum queue.
+    #[must_use]
+    pub fn quorum(mut self) -> Self {
+        self.kind = QueueKind::Quorum;
+        self
+    }
+
+    /// Makes it end with the broker's process.
+    #[must_use]
+    pub fn transient(mut self) -> Self {
+        self.durable = false;
+        self
+    }
+
+    /// Sets how often a message may come back.
+    #[must_use]
+    pub fn delivery_limit(mut self, returns: NonZeroU32) -> Self {
+        self.delivery_limit = Some(returns);
+        self
+    }
+
+    /// Lets only one consumer at a time get deliveries.
+    #[must_use]
+    pub fn single_active(mut self) -> Self {
+        self.single_active = true;
         self
     }
 

@@ -8,8 +8,9 @@ use crossbeam_channel::Sender;
 use crate::consumer::{ConsumerEnd, ConsumerOptions, Delivery, DeliveryTag};
 use crate::message::Message;
 use crate::route::Route;
+use crate::unacked::Unacked;
 
-use super::unacked::Unacked;
+use super::tally::Counts;
 
 /// A message in a queue.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub(super) struct Attached {
     inbox: Sender<Delivery>,
     /// Set before the inbox is dropped.
     end: Arc<OnceLock<ConsumerEnd>>,
+    counts: Arc<Counts>,
     in_ring: bool,
 }
 
@@ -47,6 +49,7 @@ impl Attached {
         options: &ConsumerOptions,
         inbox: Sender<Delivery>,
         end: Arc<OnceLock<ConsumerEnd>>,
+        counts: Arc<Counts>,
     ) -> Self {
         let prefetch = usize::from(options.prefetch.get());
         Self {
@@ -58,6 +61,7 @@ impl Attached {
             prefetch,
             inbox,
             end,
+            counts,
             in_ring: false,
         }
     }
@@ -77,6 +81,10 @@ impl Attached {
         if self.inbox.try_send(delivery).is_err() {
             return Err(entry);
         }
+        self.counts.delivered.add_one();
+        if entry.returns > 0 {
+            self.counts.redelivered.add_one();
+        }
         self.unacked.push(entry);
         Ok(())
     }
@@ -93,11 +101,19 @@ impl Attached {
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
     by_epoch: BTreeMap<u64, Attached>,
-    /// Law: holds each consumer that is free, once; those that are not are skipped.
+    /// Law: holds each consumer that is free and may get deliveries, once; those that are not are
+    /// skipped.
     ring: VecDeque<u64>,
+    single_active: bool,
+    /// The only one that may get deliveries, in a queue of a single active consumer.
+    active: Option<u64>,
 }
 
 impl Consumers {
+    pub(super) fn new(single_active: bool) -> Self {
+        Self { single_active, ..Self::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_epoch.len()
     }
@@ -109,12 +125,26 @@ impl Consumers {
     pub(super) fn add(&mut self, consumer: Attached) {
         let epoch = consumer.epoch;
         self.by_epoch.insert(epoch, consumer);
+        self.choose_active();
         self.enlist(epoch);
     }
 
     pub(super) fn remove(&mut self, epoch: u64) -> Option<Attached> {
         self.ring.retain(|enlisted| *enlisted != epoch);
-        self.by_epoch.remove(&epoch)
+        let removed = self.by_epoch.remove(&epoch);
+        if self.active == Some(epoch) {
+            self.active = None;
+            self.choose_active();
+        }
+        removed
+    }
+
+    /// Lets the consumer that came first get the deliveries, if only one may and none does.
+    fn choose_active(&mut self) {
+        if self.single_active && self.active.is_none() {
+            self.active = self.by_epoch.keys().next().copied();
+            self.active.into_iter().for_each(|epoch| self.enlist(epoch));
+        }
     }
 
     pub(super) fn get_mut(&mut self, epoch: u64) -> Option<&mut Attached> {
@@ -133,7 +163,8 @@ impl Consumers {
 
     /// Gives a consumer its turns if it is free; to be called when it may have become so.
     pub(super) fn enlist(&mut self, epoch: u64) {
-        if let Some(consumer) = self.by_epoch.get_mut(&epoch)
+        if self.active.is_none_or(|active| active == epoch)
+            && let Some(consumer) = self.by_epoch.get_mut(&epoch)
             && !consumer.in_ring
             && consumer.is_free()
         {

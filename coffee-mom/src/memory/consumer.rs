@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, bounded};
 
-use crate::broker::{AttachError, CloseError};
+use crate::broker::{AttachError, CloseError, ConnectionError};
 use crate::consumer::{AckError, Consumer, ConsumerEnd, ConsumerOptions, Delivery, DeliveryTag, Nack};
 
 use super::attached::{Attached, Entry};
@@ -34,10 +34,11 @@ impl MemoryConsumer {
         let epoch = DeliveryTag::next_epoch();
         let end = Arc::new(OnceLock::new());
         let (to_inbox, inbox) = bounded(usize::from(options.prefetch.get()));
-        let attached = Attached::new(epoch, connection.id, options, to_inbox, end.clone());
+        let counts = connection.tally.join();
+        let attached = Attached::new(epoch, connection.id, options, to_inbox, end.clone(), counts);
         queue.with(|state| {
             if connection.is_closed() {
-                return Err(AttachError::Closed);
+                return Err(ConnectionError::Closed.into());
             }
             if state.deleted {
                 return Err(AttachError::UnknownQueue(queue.name.clone()));
@@ -67,7 +68,7 @@ impl MemoryConsumer {
     }
 
     fn detach(&self) {
-        self.queue.with(|state| state.detach(self.epoch, ConsumerEnd::Closed));
+        self.connection.core.give_back(&self.queue, |state| state.detach(self.epoch, ConsumerEnd::Closed));
     }
 
     fn set_paused(&self, paused: bool) -> Result<(), AckError> {
@@ -94,13 +95,11 @@ impl Consumer for MemoryConsumer {
     }
 
     fn nack(&mut self, tag: DeliveryTag, then: Nack) -> Result<(), AckError> {
-        match (then, self.queue.spec.dead_letter.clone()) {
-            (Nack::Requeue, _) => self.finish(tag, |s, e, n, _| s.give_back(e, n), |_| {}),
-            (Nack::DeadLetter, None) => self.finish(tag, State::ack, |_| {}),
-            (Nack::DeadLetter, Some(to)) => {
-                let core = self.connection.core.clone();
-                self.finish(tag, State::ack, |entry| core.dead_letter(&to, &entry.message))
-            }
+        let (connection, queue) = (self.connection.clone(), self.queue.clone());
+        let reject = |entry: Entry| connection.core.reject(&queue, &entry.message);
+        match then {
+            Nack::Requeue => self.finish(tag, State::give_back, reject),
+            Nack::DeadLetter => self.finish(tag, State::ack, reject),
         }
     }
 

@@ -8,7 +8,10 @@ use parking_lot::RwLock;
 use crate::message::Message;
 use crate::route::Route;
 
+use super::queue::Queue;
 use super::registry::Registry;
+use super::state::State;
+use super::tally::Tally;
 
 /// One in-process broker.
 #[derive(Debug, Default)]
@@ -41,9 +44,25 @@ impl Core {
         result
     }
 
-    /// Passes a rejected message on. It is taken whatever the bounds of its queues say: waiting
-    /// could lock up the consumer that rejects it, and dropping would lose it.
-    pub(super) fn dead_letter(&self, to: &Route, message: &Message) {
+    /// Works on a queue so that messages come back to it, and rejects those that did too often.
+    pub(super) fn give_back<T>(&self, queue: &Queue, work: impl FnOnce(&mut State) -> T) -> T {
+        let (result, rejected) = queue.with(|state| (work(state), state.take_rejected()));
+        for entry in rejected {
+            self.reject(queue, &entry.message);
+        }
+        result
+    }
+
+    /// Passes a message to where the queue's rejected messages go; nowhere, if that is not set.
+    pub(super) fn reject(&self, queue: &Queue, message: &Message) {
+        if let Some(to) = &queue.spec.dead_letter {
+            self.dead_letter(to, message);
+        }
+    }
+
+    /// The message is taken whatever the bounds of its queues say: waiting could lock up the consumer
+    /// that rejects it, and dropping would lose it.
+    fn dead_letter(&self, to: &Route, message: &Message) {
         let resolved = self.read(|registry| registry.resolve(to, message));
         let targets = resolved.map(|resolved| resolved.targets).unwrap_or_default();
         if targets.is_empty() {
@@ -65,12 +84,13 @@ pub(super) struct Connection {
     pub(super) core: Arc<Core>,
     pub(super) id: u64,
     pub(super) closed: AtomicBool,
+    pub(super) tally: Tally,
 }
 
 impl Connection {
     pub(super) fn new(core: Arc<Core>) -> Self {
         let id = core.next_id();
-        Self { core, id, closed: AtomicBool::new(false) }
+        Self { core, id, closed: AtomicBool::new(false), tally: Tally::default() }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -91,7 +111,7 @@ impl Connection {
             queues
         });
         for queue in queues {
-            queue.with(|state| state.detach_connection(self.id));
+            self.core.give_back(&queue, |state| state.detach_connection(self.id));
             queue.wake();
         }
     }

@@ -15,16 +15,18 @@ mod queue;
 mod registry;
 mod router;
 mod state;
-mod unacked;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use crossbeam_channel::{Receiver, never};
 use parking_lot::Mutex;
 
-use crate::broker::{AttachError, BindError, Broker, CloseError, DeclareError, DeleteError};
+use crate::broker::{AttachError, BindError, Broker, CloseError, ConnectionError, DeclareError, DeleteError};
 use crate::consumer::{Consumer, ConsumerOptions};
+use crate::event::{Event, Stats};
 use crate::name::{Name, RESERVED_PREFIX};
 use crate::producer::{Producer, ProducerOptions};
 use crate::topology::{Binding, DeleteOptions, ExchangeSpec, QueueSpec, QueueStatus};
@@ -81,8 +83,8 @@ impl MemoryBroker {
     }
 
     /// The connection, if it is open.
-    fn open<E>(&self, closed: E) -> Result<&Arc<Connection>, E> {
-        if self.connection.is_closed() { Err(closed) } else { Ok(&self.connection) }
+    fn open(&self) -> Result<&Arc<Connection>, ConnectionError> {
+        if self.connection.is_closed() { Err(ConnectionError::Closed) } else { Ok(&self.connection) }
     }
 }
 
@@ -92,8 +94,9 @@ impl Default for MemoryBroker {
     }
 }
 
+/// Nothing here waits for anything but locks that are held for short steps, so deadlines never pass.
 impl Broker for MemoryBroker {
-    fn declare_queue(&self, spec: &QueueSpec) -> Result<Name, DeclareError> {
+    fn declare_queue(&self, spec: &QueueSpec, _deadline: Instant) -> Result<Name, DeclareError> {
         let id = self.core().next_id();
         let name = match &spec.name {
             Some(name) if name.is_reserved() => return Err(DeclareError::Reserved(name.clone())),
@@ -103,48 +106,67 @@ impl Broker for MemoryBroker {
         };
         self.core().change(|registry| {
             // Looked at under the registry's lock, so a queue can't outlive its connection.
-            let connection = self.open(DeclareError::Closed)?;
+            let connection = self.open()?;
             registry.declare_queue(name.clone(), spec, connection.id, id)
         })?;
         Ok(name)
     }
 
-    fn declare_exchange(&self, spec: &ExchangeSpec) -> Result<(), DeclareError> {
-        self.open(DeclareError::Closed)?;
+    fn declare_exchange(&self, spec: &ExchangeSpec, _deadline: Instant) -> Result<(), DeclareError> {
+        self.open()?;
         self.core().change(|registry| registry.declare_exchange(spec))
     }
 
-    fn bind(&self, queue: &Name, exchange: &Name, binding: &Binding) -> Result<(), BindError> {
-        let connection = self.open(BindError::Closed)?;
+    fn bind(&self, queue: &Name, exchange: &Name, binding: &Binding, _deadline: Instant) -> Result<(), BindError> {
+        let connection = self.open()?;
         self.core().change(|registry| registry.bind(queue, exchange, binding, connection.id))
     }
 
-    fn delete_queue(&self, queue: &Name, options: DeleteOptions) -> Result<(), DeleteError> {
-        let connection = self.open(DeleteError::Closed)?;
+    fn unbind(&self, queue: &Name, exchange: &Name, binding: &Binding, _deadline: Instant) -> Result<(), BindError> {
+        let connection = self.open()?;
+        self.core().change(|registry| registry.unbind(queue, exchange, binding, connection.id))
+    }
+
+    fn delete_queue(&self, queue: &Name, options: DeleteOptions, _deadline: Instant) -> Result<(), DeleteError> {
+        let connection = self.open()?;
         self.core().change(|registry| registry.delete_queue(queue, options, connection.id))
     }
 
-    fn delete_exchange(&self, exchange: &Name) -> Result<(), DeleteError> {
-        self.open(DeleteError::Closed)?;
+    fn delete_exchange(&self, exchange: &Name, _deadline: Instant) -> Result<(), DeleteError> {
+        self.open()?;
         self.core().change(|registry| registry.delete_exchange(exchange));
         Ok(())
     }
 
-    fn queue_status(&self, queue: &Name) -> Result<QueueStatus, AttachError> {
-        let connection = self.open(AttachError::Closed)?;
+    fn queue_status(&self, queue: &Name, _deadline: Instant) -> Result<QueueStatus, AttachError> {
+        let connection = self.open()?;
         let queue = self.core().read(|registry| registry.queue(queue, connection.id))?;
         Ok(queue.with(|state| state.status()))
     }
 
     fn producer(&self, options: ProducerOptions) -> Result<Box<dyn Producer>, AttachError> {
-        let connection = self.open(AttachError::Closed)?;
+        let connection = self.open()?;
         Ok(Box::new(MemoryProducer::new(connection.clone(), options)))
     }
 
-    fn consumer(&self, queue: &Name, options: ConsumerOptions) -> Result<Box<dyn Consumer>, AttachError> {
-        let connection = self.open(AttachError::Closed)?;
+    fn consumer(
+        &self,
+        queue: &Name,
+        options: ConsumerOptions,
+        _deadline: Instant,
+    ) -> Result<Box<dyn Consumer>, AttachError> {
+        let connection = self.open()?;
         let queue = self.core().read(|registry| registry.queue(queue, connection.id))?;
         Ok(Box::new(MemoryConsumer::attach(connection.clone(), queue, &options)?))
+    }
+
+    /// Nothing ever happens to a connection within the process.
+    fn events(&self) -> Receiver<Event> {
+        never()
+    }
+
+    fn stats(&self) -> Stats {
+        self.connection.tally.sum()
     }
 
     fn close(&self, _deadline: Instant) -> Result<(), CloseError> {

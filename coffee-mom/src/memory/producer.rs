@@ -13,6 +13,7 @@ use super::core::Connection;
 use super::ledger::Ledger;
 use super::queue::{self, Patience, PushError};
 use super::router::Router;
+use super::tally::Counts;
 
 /// What is published is in its queues when `publish` returns, so the window holds only settlements
 /// that nobody has taken yet.
@@ -22,12 +23,14 @@ pub(super) struct MemoryProducer {
     options: ProducerOptions,
     router: Router,
     ledger: Ledger,
+    counts: Arc<Counts>,
 }
 
 impl MemoryProducer {
     pub(super) fn new(connection: Arc<Connection>, options: ProducerOptions) -> Self {
         let ledger = Ledger::new(options.window_messages);
-        Self { connection, options, router: Router::default(), ledger }
+        let counts = connection.tally.join();
+        Self { connection, options, router: Router::default(), ledger, counts }
     }
 
     fn check(&self, message: &Message) -> Result<(), PublishError> {
@@ -66,7 +69,18 @@ impl Producer for MemoryProducer {
     fn publish(&mut self, to: &Route, message: Message, deadline: Instant) -> Result<PublishId, PublishError> {
         self.check(&message)?;
         let routed = self.enqueue(to, message, deadline)?;
-        let outcome = if routed || !self.options.mandatory { Outcome::Confirmed } else { Outcome::Returned };
+        self.counts.published.add_one();
+        let outcome = match (routed, self.options.mandatory) {
+            (true, _) => Outcome::Confirmed,
+            (false, true) => {
+                self.counts.returned.add_one();
+                Outcome::Returned
+            }
+            (false, false) => {
+                self.counts.dropped.add_one();
+                Outcome::Confirmed
+            }
+        };
         Ok(self.ledger.settle(outcome))
     }
 

@@ -49,7 +49,7 @@ pub(super) enum PushError {
 
 impl Queue {
     pub(super) fn new(id: u64, name: Name, spec: QueueSpec, owner: Option<u64>) -> Self {
-        let state = Mutex::new(State::new(spec.max_messages, spec.max_bytes));
+        let state = Mutex::new(State::new(&spec));
         Self { id, name, spec, owner, state, room: Condvar::new() }
     }
 

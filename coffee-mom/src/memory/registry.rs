@@ -8,7 +8,7 @@ use crate::message::{Message, check_headers};
 use crate::name::Name;
 use crate::producer::PublishError;
 use crate::route::Route;
-use crate::topology::{Binding, DeleteOptions, ExchangeKind, ExchangeSpec, QueueSpec};
+use crate::topology::{Binding, DeleteOptions, ExchangeKind, ExchangeSpec, QueueKind, QueueSpec};
 
 use super::matching;
 use super::queue::Queue;
@@ -52,6 +52,9 @@ impl Registry {
                 queue if queue.spec != *spec => Err(DeclareError::Conflict(name)),
                 _ => Ok(()),
             };
+        }
+        if spec.kind == QueueKind::Quorum && (spec.exclusive || !spec.durable) {
+            return Err(DeclareError::Quorum);
         }
         if spec.max_messages == 0 || spec.max_bytes == 0 {
             return Err(DeclareError::NoRoom);
@@ -97,6 +100,25 @@ impl Registry {
         let bound = found.bindings.iter().any(|(b, q)| b == binding && q.id == queue.id);
         if !bound {
             found.bindings.push((binding.clone(), queue));
+        }
+        Ok(())
+    }
+
+    /// Takes a binding out, if it is there.
+    pub(super) fn unbind(
+        &mut self,
+        queue: &Name,
+        exchange: &Name,
+        binding: &Binding,
+        connection: u64,
+    ) -> Result<(), BindError> {
+        let queue = match self.queue(queue, connection) {
+            Ok(queue) => queue,
+            Err(AttachError::Exclusive(name)) => return Err(BindError::Exclusive(name)),
+            Err(_) => return Ok(()),
+        };
+        if let Some(found) = self.exchanges.get_mut(exchange) {
+            found.bindings.retain(|(b, q)| b != binding || q.id != queue.id);
         }
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! What is in one queue: ready messages in order, its consumers, its bounds. No locks, no waiting.
 
 use std::collections::VecDeque;
+use std::mem;
+use std::num::NonZeroU32;
 
 use crate::consumer::{AckError, ConsumerEnd};
 use crate::message::Message;
 use crate::route::Route;
-use crate::topology::QueueStatus;
+use crate::topology::{QueueSpec, QueueStatus};
 
 use super::attached::{Attached, Consumers, Entry};
 
@@ -22,21 +24,27 @@ pub(super) struct State {
     held_bytes: usize,
     max_messages: usize,
     max_bytes: usize,
+    /// How often a message may come back.
+    max_returns: u32,
+    /// Those that came back too often, until somebody takes them out.
+    rejected: Vec<Entry>,
     /// Whether a publisher waits for room.
     pub(super) wanted: bool,
     pub(super) deleted: bool,
 }
 
 impl State {
-    pub(super) fn new(max_messages: usize, max_bytes: usize) -> Self {
+    pub(super) fn new(spec: &QueueSpec) -> Self {
         Self {
             ready: VecDeque::new(),
-            consumers: Consumers::default(),
+            consumers: Consumers::new(spec.single_active),
             next_position: 0,
             held_messages: 0,
             held_bytes: 0,
-            max_messages,
-            max_bytes,
+            max_messages: spec.max_messages,
+            max_bytes: spec.max_bytes,
+            max_returns: spec.delivery_limit.map_or(u32::MAX, NonZeroU32::get),
+            rejected: Vec::new(),
             wanted: false,
             deleted: false,
         }
@@ -82,6 +90,13 @@ impl State {
         }
     }
 
+    /// What came back too often since the last call, in the queue's order; its room is free.
+    pub(super) fn take_rejected(&mut self) -> Vec<Entry> {
+        let mut rejected = mem::take(&mut self.rejected);
+        rejected.sort_by_key(|entry| entry.position);
+        rejected
+    }
+
     /// Ends the consumers of a connection.
     pub(super) fn detach_connection(&mut self, connection: u64) {
         let own = self.consumers.of_connection(connection);
@@ -115,11 +130,12 @@ impl State {
         Ok(())
     }
 
-    /// Puts a delivery back at its place.
-    pub(super) fn give_back(&mut self, epoch: u64, number: u64) -> Result<(), AckFault> {
+    /// Puts a delivery back at its place, or takes it out into `done` if it came back too often.
+    pub(super) fn give_back(&mut self, epoch: u64, number: u64, done: &mut Vec<Entry>) -> Result<(), AckFault> {
         let consumer = self.consumers.get_mut(epoch).ok_or(AckFault::Gone)?;
         let entry = consumer.unacked.take(number).ok_or(AckFault::Unknown)?;
         self.requeue(entry);
+        done.append(&mut self.rejected);
         self.consumers.enlist(epoch);
         self.dispatch();
         Ok(())
@@ -142,6 +158,7 @@ impl State {
             }
         }
         self.ready = VecDeque::new();
+        self.rejected = Vec::new();
     }
 
     fn release(&mut self, entry: &Entry) {
@@ -150,6 +167,11 @@ impl State {
     }
 
     fn requeue(&mut self, mut entry: Entry) {
+        if entry.returns >= self.max_returns {
+            self.release(&entry);
+            self.rejected.push(entry);
+            return;
+        }
         entry.returns = entry.returns.saturating_add(1);
         match self.ready.front() {
             Some(front) if front.position < entry.position => {
@@ -191,134 +213,4 @@ impl AckFault {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::sync::{Arc, OnceLock};
-
-    use crossbeam_channel::{Receiver, bounded};
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::consumer::{ConsumerOptions, Delivery};
-    use crate::name::Name;
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Publish,
-        Attach(u16),
-        Detach(usize),
-        Ack(usize, u64),
-        AckThrough(usize, u64),
-        GiveBack(usize, u64),
-        Pause(usize, bool),
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let (who, number) = (0..4usize, 0..40u64);
-        let step = prop_oneof![
-            6 => Just(Step::Publish),
-            2 => (1..5u16).prop_map(Step::Attach),
-            1 => who.clone().prop_map(Step::Detach),
-            4 => (who.clone(), number.clone()).prop_map(|(who, n)| Step::Ack(who, n)),
-            1 => (who.clone(), number.clone()).prop_map(|(who, n)| Step::AckThrough(who, n)),
-            2 => (who.clone(), number).prop_map(|(who, n)| Step::GiveBack(who, n)),
-            1 => (who, any::<bool>()).prop_map(|(who, paused)| Step::Pause(who, paused)),
-        ];
-        prop::collection::vec(step, 0..200)
-    }
-
-    /// A consumer as the model sees it: what it holds, by number; the messages' positions are their
-    /// bodies.
-    struct Model {
-        epoch: u64,
-        prefetch: usize,
-        paused: bool,
-        held: BTreeMap<u64, u64>,
-        inbox: Receiver<Delivery>,
-    }
-
-    impl Model {
-        fn read(&mut self) {
-            for delivery in self.inbox.try_iter() {
-                let body = delivery.message.body[..].try_into().unwrap();
-                self.held.insert(delivery.tag.number, u64::from_le_bytes(body));
-            }
-        }
-    }
-
-    fn attach(state: &mut State, epoch: u64, prefetch: u16) -> Model {
-        let options = ConsumerOptions::default().prefetch(prefetch.try_into().unwrap());
-        let (to_inbox, inbox) = bounded(prefetch.into());
-        let end = Arc::new(OnceLock::new());
-        assert!(state.attach(Attached::new(epoch, 0, &options, to_inbox, end)));
-        Model { epoch, prefetch: prefetch.into(), paused: false, held: BTreeMap::new(), inbox }
-    }
-
-    proptest! {
-        /// Whatever happens: each message that is not acked is in one place, ready ones are in order,
-        /// no consumer holds more than its prefetch, and none is free while something is ready.
-        #[test]
-        fn every_message_is_in_one_place(steps in steps()) {
-            let mut state = State::new(usize::MAX, usize::MAX);
-            let route = Route::queue(&Name::new("queue").unwrap());
-            let mut models: Vec<Model> = Vec::new();
-            let (mut published, mut acked, mut epochs) = (0u64, 0, 0);
-            for step in steps {
-                match step {
-                    Step::Publish => {
-                        let message = Message::new(published.to_le_bytes().to_vec());
-                        state.accept(message, route.clone());
-                        published += 1;
-                    }
-                    Step::Attach(prefetch) if models.len() < 4 => {
-                        models.push(attach(&mut state, epochs, prefetch));
-                        epochs += 1;
-                    }
-                    Step::Detach(who) if who < models.len() => {
-                        state.detach(models.remove(who).epoch, ConsumerEnd::Closed);
-                    }
-                    Step::Ack(who, n) => if let Some(model) = models.get_mut(who) {
-                        let known = model.held.remove(&n).is_some();
-                        let mut done = Vec::new();
-                        let found = state.ack(model.epoch, n, &mut done).is_ok();
-                        prop_assert_eq!((found, done.len()), (known, usize::from(known)));
-                        acked += done.len();
-                    }
-                    Step::AckThrough(who, n) => if let Some(model) = models.get_mut(who) {
-                        let mut done = Vec::new();
-                        if state.ack_through(model.epoch, n, &mut done).is_ok() {
-                            let later = model.held.split_off(&(n + 1));
-                            prop_assert_eq!(done.len(), model.held.len());
-                            model.held = later;
-                        }
-                        acked += done.len();
-                    }
-                    Step::GiveBack(who, n) => if let Some(model) = models.get_mut(who) {
-                        let known = model.held.remove(&n).is_some();
-                        prop_assert_eq!(state.give_back(model.epoch, n).is_ok(), known);
-                    }
-                    Step::Pause(who, paused) => if let Some(model) = models.get_mut(who) {
-                        model.paused = paused;
-                        state.pause(model.epoch, paused).unwrap();
-                    }
-                    _ => {}
-                }
-                models.iter_mut().for_each(Model::read);
-                let ready: Vec<_> = state.ready.iter().map(|entry| entry.position).collect();
-                prop_assert!(ready.is_sorted());
-                let mut all: Vec<_> = ready.clone();
-                all.extend(models.iter().flat_map(|model| model.held.values()));
-                all.sort_unstable();
-                all.dedup();
-                prop_assert_eq!(all.len() + acked, published as usize);
-                prop_assert_eq!(state.held_messages, all.len());
-                prop_assert_eq!(state.held_bytes, all.len() * 8);
-                for model in &models {
-                    prop_assert!(model.held.len() <= model.prefetch);
-                    let free = !model.paused && model.held.len() < model.prefetch;
-                    prop_assert!(!free || ready.is_empty());
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,8 @@
 //! The simple way in: one queue or one exchange, to send to and to be called back from.
-//! The contract is here; `endpoint` implements it over any broker, `worker` is its thread.
+//! The contract is here; `endpoint` implements it over any broker, `worker` is its thread, `barrier` the
+//! meeting of a group.
 
+mod barrier;
 mod endpoint;
 mod worker;
 
@@ -8,32 +10,47 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use crate::broker::{AttachError, DeleteError};
-use crate::consumer::{ConsumerEnd, Delivery};
-use crate::producer::PublishError;
+use crate::broker::{AttachError, BindError, DeclareError, DeleteError};
+use crate::consumer::{ConsumerEnd, Delivery, DeliveryTag};
+use crate::message::Message;
+use crate::name::Name;
+use crate::producer::{PublishError, Refusal};
 
 pub use endpoint::{Endpoint, EndpointError, EndpointOptions};
 
 /// One queue or one exchange.
 ///
-/// All calls may be made from several threads at once, and from within the callback.
+/// All calls may be made from several threads at once, and from within the callback. None waits
+/// longer than its deadline.
 pub trait MessageMiddleware: Send + Sync {
     /// Sends a message. Ok: the broker has it, in every queue that it is for.
     ///
-    /// Blocks until the broker has answered, `deadline` at most.
+    /// Blocks until the broker has answered, `deadline` at most; while a queue is full it is tried
+    /// again.
     ///
     /// # Errors
     /// [`SendError`]; each says whether the message may have arrived nevertheless.
-    fn send(&self, message: crate::Message, deadline: Instant) -> Result<(), SendError>;
+    fn send(&self, message: Message, deadline: Instant) -> Result<(), SendError>;
 
-    /// Starts a thread that calls `handler` with each delivery, one after the other.
+    /// Starts a thread that calls `on_message` with each delivery, one after the other.
     ///
-    /// Does not block. May be called again after [`stop_consuming`](Self::stop_consuming), from
-    /// outside the callback.
+    /// Blocks until the broker has agreed, `deadline` at most. May be called again after
+    /// [`stop_consuming`](Self::stop_consuming), from outside the callback.
     ///
     /// # Errors
     /// [`StartError`]; nothing has been started then.
-    fn start_consuming(&self, handler: Box<dyn Handler>) -> Result<(), StartError>;
+    fn start_consuming(&self, on_message: Box<dyn Handler>, deadline: Instant) -> Result<(), StartError>;
+
+    /// Settles a delivery whose callback answered [`Verdict::Defer`]; from any thread, in any order,
+    /// also before that callback has returned.
+    ///
+    /// Ok: the consuming thread will tell the broker; nothing is done if the delivery was settled
+    /// before, or was requeued because its connection was lost. Blocks while that thread has its
+    /// hands full, `deadline` at most.
+    ///
+    /// # Errors
+    /// [`SettleError`]; the delivery is, or will be, requeued.
+    fn settle(&self, tag: DeliveryTag, verdict: Verdict, deadline: Instant) -> Result<(), SettleError>;
 
     /// Stops consuming. Ok: no callback runs or will run, what was not acked is back in the queue.
     /// Ok also if nothing was started.
@@ -52,6 +69,24 @@ pub trait MessageMiddleware: Send + Sync {
     /// Goes on after [`pause`](Self::pause). Does not block.
     fn resume(&self);
 
+    /// Meets the other members of a group. Ok: `members` of them, this one included, have called it.
+    ///
+    /// A member that calls it again later counts once for each call, so a group meets once under one
+    /// name; later meetings need names of their own. Blocks until all have come, `deadline` at most.
+    ///
+    /// # Errors
+    /// [`BarrierError`]; the others may count this member nevertheless.
+    fn emit_barrier(&self, group: &Name, members: usize, deadline: Instant) -> Result<(), BarrierError>;
+
+    /// Stops without leaving work behind: takes no more deliveries, lets the callback in hand and the
+    /// deferred verdicts finish, has all acks and sends answered, then closes.
+    ///
+    /// Blocks until that is done, `deadline` at most. Not from within the callback.
+    ///
+    /// # Errors
+    /// [`StopError`]; it is closed all the same, and what was not acked is requeued.
+    fn shutdown(&self, deadline: Instant) -> Result<(), StopError>;
+
     /// Stops consuming, and fails all later calls with `Closed`. The queue or exchange stays, but
     /// for the anonymous queue of an exchange. Closing again is Ok.
     ///
@@ -66,7 +101,7 @@ pub trait MessageMiddleware: Send + Sync {
     ///
     /// # Errors
     /// [`DeleteError`].
-    fn delete(&self) -> Result<(), DeleteError>;
+    fn delete(&self, deadline: Instant) -> Result<(), DeleteError>;
 }
 
 /// What a callback wants done with a delivery.
@@ -79,6 +114,9 @@ pub enum Verdict {
     Requeue,
     /// It shall go to where the queue's rejected messages go.
     DeadLetter,
+    /// [`settle`](MessageMiddleware::settle) will tell, before or after the callback returns; until
+    /// then it counts as in hand.
+    Defer,
 }
 
 /// Is called with deliveries, on one thread. Every closure from `&Delivery` to [`Verdict`] is one.
@@ -125,10 +163,14 @@ pub enum SendError {
     /// No queue was bound for it: nobody has it.
     #[error("no queue is bound for the message")]
     Unroutable,
-    /// The broker refused it: at least one of its queues does not have it.
+    /// The broker nacked it until the deadline, as a queue is full: at least one of its queues does
+    /// not have it.
+    #[error("the broker has no room for the message")]
+    Nacked,
+    /// The broker will never take it: nobody has it.
     #[error("the broker refused the message")]
-    Refused,
-    /// There was no answer by the deadline, or the connection was lost: it may or may not arrive.
+    Refused(#[from] Refusal),
+    /// There was no answer by the deadline, or the connection was closed: it may or may not arrive.
     #[error("the broker gave no answer about the message")]
     Unknown,
     /// The endpoint is closed: nobody has the message.
@@ -157,11 +199,55 @@ pub enum StartError {
     Closed,
 }
 
+/// Why a deferred verdict was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// Nothing is consumed any more: what was not settled is requeued.
+    #[error("nothing is being consumed")]
+    NotConsuming,
+    /// A verdict has to say what is to be done.
+    #[error("a deferred verdict can't be deferred again")]
+    Deferred,
+    /// The callback in hand kept the consuming thread busy until the deadline.
+    #[error("the consuming thread was busy until the deadline")]
+    Deadline,
+}
+
 /// Why a stop is not complete.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StopError {
-    /// The callback in hand took until the deadline; it is the last.
-    #[error("the callback did not return by the deadline")]
+    /// The callback in hand, a deferred verdict or the broker took until the deadline.
+    #[error("it did not stop by the deadline")]
     Deadline,
+}
+
+/// Why not all members of a group have met.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BarrierError {
+    /// The deadline passed first.
+    #[error("{arrived} of {members} members have come by the deadline")]
+    Deadline {
+        /// Members that have come, this one included.
+        arrived: usize,
+        /// Members that were waited for.
+        members: usize,
+    },
+    /// The exchange or the queue of the meeting could not be declared.
+    #[error(transparent)]
+    Declare(#[from] DeclareError),
+    /// The queue of the meeting could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The queue of the meeting could not be consumed.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The others could not be told.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The endpoint is closed.
+    #[error("the endpoint is closed")]
+    Closed,
 }

@@ -1,5 +1,6 @@
 //! The consuming thread of an endpoint: calls the handler and passes its verdicts on.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,17 +8,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded, never, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, at, bounded, never, select};
+use parking_lot::Mutex;
 
-use crate::consumer::{AckError, Consumer, ConsumerEnd, Delivery, Nack};
+use crate::consumer::{AckError, Consumer, ConsumerEnd, Delivery, DeliveryTag, Nack};
 
 use super::{Handler, PanicPolicy, StopError, Verdict};
+
+/// Deferred verdicts on their way to the thread; more make their senders wait.
+const VERDICTS: usize = 256;
+
+/// How a thread is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// After the callback in hand.
+    Now,
+    /// After the callback in hand and all verdicts that it deferred.
+    Finish,
+}
 
 /// What the thread is asked to do.
 #[derive(Debug, Default)]
 struct Wishes {
-    stop: AtomicBool,
     pause: AtomicBool,
+    /// Which stop, and until when it waits for verdicts and for the broker.
+    stop: Mutex<Option<(Stop, Instant)>>,
 }
 
 /// A consuming thread, seen from outside.
@@ -26,9 +41,11 @@ pub(super) struct Worker {
     wishes: Arc<Wishes>,
     /// Makes the thread look at the wishes; when it is dropped, the thread stops.
     wake: Sender<()>,
+    verdicts: Sender<(DeliveryTag, Verdict)>,
     /// Disconnects when the thread is about to end.
     finished: Receiver<Infallible>,
-    thread: JoinHandle<()>,
+    /// Whether nothing was left behind.
+    thread: JoinHandle<bool>,
 }
 
 impl Worker {
@@ -40,15 +57,17 @@ impl Worker {
         on_panic: PanicPolicy,
         paused: bool,
     ) -> std::io::Result<Self> {
-        let wishes = Arc::new(Wishes { stop: AtomicBool::new(false), pause: paused.into() });
+        let wishes = Arc::new(Wishes { pause: paused.into(), stop: Mutex::new(None) });
         let (wake, woken) = bounded(1);
+        let (verdicts, deferred) = bounded(VERDICTS);
         let (finish, finished) = bounded(0);
-        let body = Loop { wishes: wishes.clone(), woken, consumer, handler, on_panic };
+        let body = Loop { wishes: wishes.clone(), woken, deferred, open: HashSet::new(), consumer, handler, on_panic };
         let thread = thread::Builder::new().name(name).spawn(move || {
-            body.run();
+            let clean = body.run();
             drop(finish);
+            clean
         })?;
-        Ok(Self { wishes, wake, finished, thread })
+        Ok(Self { wishes, wake, verdicts, finished, thread })
     }
 
     pub(super) fn is_current_thread(&self) -> bool {
@@ -64,8 +83,17 @@ impl Worker {
         self.wake();
     }
 
-    pub(super) fn ask_to_stop(&self) {
-        self.wishes.stop.store(true, Ordering::Release);
+    /// Where deferred verdicts go.
+    pub(super) fn verdicts(&self) -> Sender<(DeliveryTag, Verdict)> {
+        self.verdicts.clone()
+    }
+
+    /// The last call counts, but a `Now` stays one.
+    pub(super) fn ask_to_stop(&self, stop: Stop, deadline: Instant) {
+        let mut asked = self.wishes.stop.lock();
+        let now = matches!(*asked, Some((Stop::Now, _)));
+        *asked = Some((if now { Stop::Now } else { stop }, deadline));
+        drop(asked);
         self.wake();
     }
 
@@ -74,11 +102,12 @@ impl Worker {
         self.finished.clone()
     }
 
-    /// Joins the thread, which has finished.
-    pub(super) fn join(self) {
-        if self.thread.join().is_err() {
+    /// Joins the thread, which has finished; false if it had to leave work behind.
+    pub(super) fn join(self) -> bool {
+        self.thread.join().unwrap_or_else(|_| {
             log::error!("a consuming thread panicked outside its callback");
-        }
+            false
+        })
     }
 
     fn wake(&self) {
@@ -101,55 +130,95 @@ pub(super) fn wait(finished: &Receiver<Infallible>, deadline: Instant) -> Result
 struct Loop {
     wishes: Arc<Wishes>,
     woken: Receiver<()>,
+    deferred: Receiver<(DeliveryTag, Verdict)>,
+    /// Deliveries that were deferred and wait for their verdict; a requeue by a lost connection leaves
+    /// its tag until the verdict comes.
+    open: HashSet<DeliveryTag>,
     consumer: Box<dyn Consumer>,
     handler: Box<dyn Handler>,
     on_panic: PanicPolicy,
 }
 
 impl Loop {
-    fn run(mut self) {
+    /// False if verdicts were missing or the consumer could not be closed in time.
+    fn run(mut self) -> bool {
         let end = self.consume();
-        let Self { consumer, mut handler, .. } = self;
+        let finished = self.open.is_empty();
+        let deadline = self.wishes.stop.lock().map_or_else(Instant::now, |(_, deadline)| deadline);
+        let Self { mut consumer, mut handler, .. } = self;
         // What is not acked goes back before anybody hears that consuming has ended.
+        let closed = consumer.close(deadline);
         drop(consumer);
         if catch_unwind(AssertUnwindSafe(|| handler.on_end(end))).is_err() {
             log::error!("the callback about the end of consuming panicked");
         }
+        finished && closed.is_ok()
     }
 
     fn consume(&mut self) -> ConsumerEnd {
         let mut paused = false;
         let nothing = never();
-        while !self.wishes.stop.load(Ordering::Acquire) {
-            let pause = self.wishes.pause.load(Ordering::Acquire);
+        loop {
+            let stop = *self.wishes.stop.lock();
+            match stop {
+                Some((Stop::Now, _)) => return ConsumerEnd::Closed,
+                Some((Stop::Finish, deadline)) if self.open.is_empty() || Instant::now() >= deadline => {
+                    return ConsumerEnd::Closed;
+                }
+                _ => {}
+            }
+            let pause = stop.is_some() || self.wishes.pause.load(Ordering::Acquire);
             if pause != paused {
                 paused = pause;
-                let told = if pause { self.consumer.pause() } else { self.consumer.resume() };
-                if let Err(error) = told {
-                    // Its channel disconnects as well, which ends the loop as soon as it is looked at.
-                    log::debug!("pausing or resuming came too late: {error}");
-                }
+                self.tell_pause(pause);
             }
             let deliveries = if paused { &nothing } else { self.consumer.deliveries() };
+            let patience = stop.map_or_else(never, |(_, deadline)| at(deadline));
             select! {
-                recv(self.woken) -> woken => if woken.is_err() { break },
+                recv(self.woken) -> woken => if woken.is_err() { return ConsumerEnd::Closed },
+                recv(self.deferred) -> verdict => if let Ok((tag, verdict)) = verdict { self.settle(tag, verdict) },
                 recv(deliveries) -> delivery => match delivery {
                     Ok(delivery) => self.handle(&delivery),
                     Err(_) => return self.consumer.ended().unwrap_or(ConsumerEnd::Closed),
                 },
+                recv(patience) -> _ => {}
             }
         }
-        ConsumerEnd::Closed
+    }
+
+    fn tell_pause(&mut self, pause: bool) {
+        let told = if pause { self.consumer.pause() } else { self.consumer.resume() };
+        if let Err(error) = told {
+            // Its channel disconnects as well, which ends the loop as soon as it is looked at.
+            log::debug!("pausing or resuming came too late: {error}");
+        }
     }
 
     fn handle(&mut self, delivery: &Delivery) {
         let handler = &mut self.handler;
         let verdict = catch_unwind(AssertUnwindSafe(|| handler.on_message(delivery)));
         let verdict = verdict.unwrap_or_else(|_| self.verdict_on_panic(delivery));
+        if verdict == Verdict::Defer {
+            self.open.insert(delivery.tag);
+            return;
+        }
+        self.tell(delivery.tag, verdict);
+    }
+
+    /// A verdict that comes before its callback has returned waits in the channel: this thread takes
+    /// it out only between callbacks.
+    fn settle(&mut self, tag: DeliveryTag, verdict: Verdict) {
+        if self.open.remove(&tag) {
+            self.tell(tag, verdict);
+        }
+    }
+
+    fn tell(&mut self, tag: DeliveryTag, verdict: Verdict) {
         let told = match verdict {
-            Verdict::Ack => self.consumer.ack(delivery.tag),
-            Verdict::Requeue => self.consumer.nack(delivery.tag, Nack::Requeue),
-            Verdict::DeadLetter => self.consumer.nack(delivery.tag, Nack::DeadLetter),
+            Verdict::Ack => self.consumer.ack(tag),
+            Verdict::Requeue => self.consumer.nack(tag, Nack::Requeue),
+            Verdict::DeadLetter => self.consumer.nack(tag, Nack::DeadLetter),
+            Verdict::Defer => Ok(()),
         };
         if let Err(error) = told {
             log_lost_verdict(verdict, &error);

@@ -13,7 +13,7 @@ use coffee_mom::*;
 pub fn connections<const N: usize>() -> [Arc<dyn Broker>; N] {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let url = format!("memory:test-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    std::array::from_fn(|_| open(&url).unwrap())
+    std::array::from_fn(|_| open(&url, soon()).unwrap())
 }
 
 /// Far enough away that only a hang reaches it.
@@ -32,12 +32,12 @@ pub fn name(text: &str) -> Name {
 
 /// A queue with the default bounds.
 pub fn queue(broker: &dyn Broker) -> Name {
-    broker.declare_queue(&QueueSpec::named(name("queue"))).unwrap()
+    broker.declare_queue(&QueueSpec::named(name("queue")), soon()).unwrap()
 }
 
 pub fn consumer(broker: &dyn Broker, queue: &Name, prefetch: u16) -> Box<dyn Consumer> {
     let options = ConsumerOptions::default().prefetch(prefetch.try_into().unwrap());
-    broker.consumer(queue, options).unwrap()
+    broker.consumer(queue, options, soon()).unwrap()
 }
 
 /// A message of eight bytes that says a number.
@@ -82,7 +82,7 @@ pub fn assert_nothing(consumer: &dyn Consumer) {
 }
 
 pub fn status(broker: &dyn Broker, queue: &Name) -> QueueStatus {
-    broker.queue_status(queue).unwrap()
+    broker.queue_status(queue, soon()).unwrap()
 }
 
 /// Asserts that a queue has no message, neither ready nor unacked by a consumer that is gone.

@@ -24,6 +24,9 @@ use crate::Stop;
 /// Deliveries in hand: more than a group that is committed together.
 const PREFETCH: NonZeroU16 = NonZeroU16::MIN.saturating_add(63);
 
+/// How long the broker may take to declare a queue or to start its delivery.
+const SETUP: Duration = Duration::from_secs(30);
+
 /// How long one attempt to publish waits for room, before it is looked whether to stop.
 const ATTEMPT: Duration = Duration::from_millis(200);
 
@@ -56,7 +59,7 @@ impl Links {
         let mut declare = |target, name: String| -> Result<(), LinksError> {
             let name = Name::new(&name)?;
             let spec = QueueSpec::named(name.clone()).bounded(frames, frames.saturating_mul(MAX_FRAME));
-            broker.declare_queue(&spec)?;
+            broker.declare_queue(&spec, Instant::now() + SETUP)?;
             queues.insert(target, (name.clone(), Route::queue(&name)));
             Ok(())
         };
@@ -183,7 +186,7 @@ impl BrokerTransport {
     /// Where the broker has no such queue, or is closed.
     pub fn new(broker: &dyn Broker, links: &Links, target: Target, stop: Stop) -> Result<Self, TransportError> {
         let Some(queue) = links.queue(target) else { return Err(TransportError::NotConfirmed(Outcome::Returned)) };
-        let consumer = broker.consumer(queue, ConsumerOptions::default().prefetch(PREFETCH))?;
+        let consumer = broker.consumer(queue, ConsumerOptions::default().prefetch(PREFETCH), Instant::now() + SETUP)?;
         Ok(BrokerTransport {
             consumer,
             sender: Sender::new(broker, links.clone(), stop)?,

@@ -1,0 +1,230 @@
+//! A producer that holds messages and settlements back, and sends some twice.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::message::Message;
+use crate::producer::{Outcome, Producer, ProducerOptions, PublishError, PublishId, Refusal, Settled};
+use crate::route::Route;
+
+use super::plan::Fault;
+use super::random::Random;
+use super::shared::Shared;
+
+/// Most publishes that one producer holds back.
+const MOST_HELD: usize = 16;
+
+/// A publish on its way: held back, or answered and the answer held back.
+#[derive(Clone)]
+struct Parcel {
+    id: u64,
+    to: Route,
+    message: Message,
+}
+
+pub(super) struct FaultyProducer {
+    shared: Arc<Shared>,
+    max_body_bytes: usize,
+    settled: Receiver<Settled>,
+    /// Shared with `settled`, which lets go what is held back.
+    line: RefCell<Line>,
+}
+
+struct Line {
+    inner: Box<dyn Producer>,
+    next: u64,
+    /// Publishes that the inner producer has not got yet, in order.
+    held: VecDeque<Parcel>,
+    /// Publishes that it has not answered, by its number for them.
+    asked: HashMap<u64, Parcel>,
+    /// Answers that are held back.
+    answered: Vec<(Parcel, Outcome)>,
+    window: usize,
+    /// Has room for a settlement a publish of the window.
+    to_owner: Sender<Settled>,
+    /// Losses of the connection that were dealt with.
+    losses: u64,
+}
+
+impl FaultyProducer {
+    pub(super) fn new(shared: Arc<Shared>, inner: Box<dyn Producer>, options: &ProducerOptions) -> Self {
+        let window = options.window_messages.clamp(1, 65_536);
+        let (to_owner, settled) = bounded(window);
+        let line = Line {
+            inner,
+            next: 0,
+            held: VecDeque::new(),
+            asked: HashMap::new(),
+            answered: Vec::new(),
+            window,
+            to_owner,
+            losses: shared.losses(),
+        };
+        Self { shared, max_body_bytes: options.max_body_bytes, settled, line: RefCell::new(line) }
+    }
+
+    /// What would be refused later must not be held back.
+    fn check(&self, message: &Message) -> Result<(), PublishError> {
+        let (size, limit) = (message.body.len(), self.max_body_bytes);
+        if size > limit {
+            return Err(PublishError::TooLarge { size, limit });
+        }
+        Ok(message.check()?)
+    }
+}
+
+impl Producer for FaultyProducer {
+    fn publish(&mut self, to: &Route, message: Message, deadline: Instant) -> Result<PublishId, PublishError> {
+        let mut step = self.shared.step();
+        self.check(&message)?;
+        let (plan, line) = (&self.shared.plan, self.line.get_mut());
+        line.notice(step.losses);
+        if step.fault == Some(Fault::Fail) {
+            return Err(PublishError::Blocked);
+        }
+        if line.is_full() {
+            line.let_go(&mut step.random, 0);
+            if line.is_full() {
+                return Err(PublishError::SettlementsFull);
+            }
+        }
+        let parcel = Parcel { id: line.next, to: to.clone(), message };
+        let twice = step.random.hits(plan.duplicates) || step.fault == Some(Fault::Disconnect) && step.random.coin();
+        if step.random.hits(plan.nacks) {
+            line.answered.push((parcel, Outcome::Nacked));
+        } else if line.held.len() < MOST_HELD && step.random.hits(plan.delays) {
+            line.held.push_back(parcel);
+        } else {
+            line.send_held(deadline);
+            if !line.held.is_empty() {
+                // Those before it did not get through, and it may not overtake them.
+                return Err(PublishError::Blocked);
+            }
+            line.send(&parcel, twice, deadline)?;
+        }
+        let id = PublishId(line.next);
+        line.next += 1;
+        line.tell(&mut step.random, plan.delays);
+        Ok(id)
+    }
+
+    fn settled(&self) -> &Receiver<Settled> {
+        if self.settled.is_empty() {
+            let mut line = self.line.borrow_mut();
+            line.notice(self.shared.losses());
+            let mut random = Random::of(self.shared.plan.seed, line.next);
+            line.let_go(&mut random, 0);
+        }
+        &self.settled
+    }
+}
+
+impl Line {
+    fn is_full(&self) -> bool {
+        self.held.len() + self.asked.len() + self.answered.len() + self.to_owner.len() >= self.window
+    }
+
+    /// Sends a parcel and takes its answer, if it comes by the deadline.
+    fn send(&mut self, parcel: &Parcel, twice: bool, deadline: Instant) -> Result<(), PublishError> {
+        let PublishId(asked) = self.inner.publish(&parcel.to, parcel.message.clone(), deadline)?;
+        self.asked.insert(asked, parcel.clone());
+        if twice {
+            self.replay(parcel, deadline);
+        }
+        while self.asked.contains_key(&asked) && self.hear(deadline) {}
+        Ok(())
+    }
+
+    /// Sends it again; what becomes of that does not count.
+    fn replay(&mut self, parcel: &Parcel, deadline: Instant) {
+        if let Err(error) = self.inner.publish(&parcel.to, parcel.message.clone(), deadline) {
+            log::debug!("a planned duplicate was not taken: {error}");
+        }
+    }
+
+    /// Takes one settlement of the inner producer; false if there is none by the deadline.
+    fn hear(&mut self, deadline: Instant) -> bool {
+        let Ok(settled) = self.inner.settled().recv_deadline(deadline) else {
+            return false;
+        };
+        for asked in settled.ids() {
+            if let Some(parcel) = self.asked.remove(&asked) {
+                self.answered.push((parcel, settled.outcome));
+            }
+        }
+        true
+    }
+
+    /// Sends what is held back, in order, until something does not get through.
+    fn send_held(&mut self, deadline: Instant) {
+        while let Some(parcel) = self.held.pop_front() {
+            match self.send(&parcel, false, deadline) {
+                Ok(()) => {}
+                Err(error) if error.is_back_pressure() => {
+                    self.held.push_front(parcel);
+                    return;
+                }
+                Err(error) => self.answered.push((parcel, outcome_of(&error))),
+            }
+        }
+    }
+
+    /// Sends again what has no answer, as far as its owner knows, if the connection was lost.
+    fn notice(&mut self, losses: u64) {
+        if self.losses == losses {
+            return;
+        }
+        self.losses = losses;
+        self.answered.sort_by_key(|(parcel, _)| parcel.id);
+        let again = self.answered.iter().filter(|(_, outcome)| *outcome == Outcome::Confirmed);
+        for parcel in again.map(|(parcel, _)| parcel.clone()).collect::<Vec<_>>() {
+            self.replay(&parcel, Instant::now());
+        }
+    }
+
+    fn let_go(&mut self, random: &mut Random, delays: u32) {
+        self.send_held(Instant::now());
+        while self.hear(Instant::now()) {}
+        self.tell(random, delays);
+    }
+
+    /// Tells the owner what is known, in any order, but for what is to come late.
+    fn tell(&mut self, random: &mut Random, delays: u32) {
+        let mut late = Vec::new();
+        while !self.answered.is_empty() {
+            let (parcel, outcome) = self.answered.swap_remove(random.below(self.answered.len()));
+            if random.hits(delays) {
+                late.push((parcel, outcome));
+                continue;
+            }
+            let id = PublishId(parcel.id);
+            let sent = self.to_owner.try_send(Settled { first: id, last: id, outcome });
+            debug_assert!(sent.is_ok(), "publishing is refused while there is no room");
+        }
+        self.answered = late;
+    }
+}
+
+impl Drop for FaultyProducer {
+    /// What is held back gets through as far as the seed has it, in order.
+    fn drop(&mut self) {
+        let line = self.line.get_mut();
+        let mut random = Random::of(self.shared.plan.seed, line.next);
+        let through = random.below(line.held.len() + 1);
+        line.held.truncate(through);
+        line.send_held(Instant::now());
+    }
+}
+
+/// What becomes of a publish that was taken from its owner and is refused now.
+fn outcome_of(error: &PublishError) -> Outcome {
+    match error {
+        PublishError::UnknownExchange(_) => Outcome::Refused(Refusal::UnknownExchange),
+        PublishError::TooLarge { .. } => Outcome::Refused(Refusal::TooLarge),
+        _ => Outcome::Unknown,
+    }
+}

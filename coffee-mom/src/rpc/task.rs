@@ -1,0 +1,75 @@
+//! A named thread that is asked to stop and joined by a deadline.
+
+use std::convert::Infallible;
+use std::io;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
+
+use crate::middleware::StopError;
+
+/// How long a drop waits for the thread.
+pub(super) const DROP_GRACE: Duration = Duration::from_secs(5);
+
+/// A thread seen from outside. Dropping it stops it, within its grace.
+pub(super) struct Task {
+    stop: Sender<Instant>,
+    /// Disconnects when the thread is about to end.
+    finished: Receiver<Infallible>,
+    thread: Mutex<Option<JoinHandle<bool>>>,
+}
+
+impl Task {
+    /// Starts `body`, which is told by its receiver to stop by an instant, or at once if it disconnects;
+    /// it returns whether nothing was left undone.
+    pub(super) fn start(name: &str, body: impl FnOnce(Receiver<Instant>) -> bool + Send + 'static) -> io::Result<Self> {
+        let (stop, stopped) = bounded(1);
+        let (finish, finished) = bounded(0);
+        // A thread's name can't hold NUL, a queue's can.
+        let thread = thread::Builder::new().name(name.replace('\0', "?")).spawn(move || {
+            let clean = body(stopped);
+            drop(finish);
+            clean
+        })?;
+        Ok(Self { stop, finished, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Asks it to stop by `deadline`; the first that asks is the one that counts. Does not wait.
+    pub(super) fn ask_to_stop(&self, deadline: Instant) {
+        // Full: it was asked before. Gone: it has stopped.
+        let _ = self.stop.try_send(deadline);
+    }
+
+    /// Asks it to stop, and waits for its end.
+    pub(super) fn stop(&self, deadline: Instant) -> Result<(), StopError> {
+        self.ask_to_stop(deadline);
+        self.join(deadline)
+    }
+
+    /// Waits for its end. `Deadline` if that does not come in time, or something was left undone.
+    pub(super) fn join(&self, deadline: Instant) -> Result<(), StopError> {
+        match self.finished.recv_deadline(deadline) {
+            Ok(infallible) => match infallible {},
+            Err(RecvTimeoutError::Timeout) => return Err(StopError::Deadline),
+            Err(RecvTimeoutError::Disconnected) => {}
+        }
+        match self.thread.lock().take().map(JoinHandle::join) {
+            None | Some(Ok(true)) => Ok(()),
+            Some(Ok(false)) => Err(StopError::Deadline),
+            Some(Err(_)) => {
+                log::error!("a thread of remote calls panicked");
+                Err(StopError::Deadline)
+            }
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if self.stop(Instant::now() + DROP_GRACE).is_err() {
+            log::warn!("a thread of remote calls was left running, or left work undone");
+        }
+    }
+}
