@@ -145,7 +145,8 @@ pub trait Consumer: Send {
     /// [`AckError`]; no other delivery is touched by it.
     fn nack(&mut self, tag: DeliveryTag, then: Nack) -> Result<(), AckError>;
 
-    /// Stops the flow of new deliveries; those in the channel stay there. Pausing twice is pausing.
+    /// Stops the flow of new deliveries; those in the channel, or under way to it, are still to be
+    /// handled. Pausing twice is pausing.
     ///
     /// # Errors
     /// [`AckError::Ended`].

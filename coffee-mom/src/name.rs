@@ -21,6 +21,9 @@ pub enum NameError {
     /// A queue or an exchange has to have a name.
     #[error("the name is empty")]
     Empty,
+    /// Brokers drop line breaks from names, and it would be another name.
+    #[error("the name has a line break")]
+    LineBreak,
     /// The text has more than [`MAX_SHORT_BYTES`] bytes.
     #[error("{0} bytes are more than the {MAX_SHORT_BYTES} that a name may have")]
     TooLong(usize),
@@ -34,7 +37,8 @@ pub(crate) fn check_short(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// The name of a queue or an exchange: 1 to [`MAX_SHORT_BYTES`] bytes. Cloning shares the text.
+/// The name of a queue or an exchange: 1 to [`MAX_SHORT_BYTES`] bytes without line breaks. Cloning
+/// shares the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 
@@ -42,10 +46,13 @@ impl Name {
     /// Checks and keeps `text`.
     ///
     /// # Errors
-    /// [`NameError`] if it is empty or too long.
+    /// [`NameError`] if it is empty, too long, or has a line break.
     pub fn new(text: &str) -> Result<Self, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
+        }
+        if text.contains(['\r', '\n']) {
+            return Err(NameError::LineBreak);
         }
         check_short(text)?;
         Ok(Self(text.into()))
@@ -148,6 +155,7 @@ mod tests {
         assert!(Name::new(&"n".repeat(255)).is_ok());
         assert_eq!(Name::new(&"n".repeat(256)), Err(NameError::TooLong(256)));
         assert_eq!(Name::new(&"é".repeat(128)), Err(NameError::TooLong(256)));
+        assert_eq!(Name::new("two\nlines"), Err(NameError::LineBreak));
     }
 
     #[test]

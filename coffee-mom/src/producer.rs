@@ -164,8 +164,8 @@ pub trait Producer: Send {
     /// What became of the publishes: each is settled exactly once, in any order. Settlements that
     /// nobody has taken yet may be joined to ranges.
     ///
-    /// The channel never holds back the broker: it has room for one settlement a publish of the
-    /// window, and publishing is refused while another could overflow it. When the producer is
+    /// The channel never holds back the broker: publishing is refused while as many settlements wait
+    /// in it as the window has publishes, and as many again find room. When the producer is
     /// dropped, the channel yields what it still holds to clones of it, then disconnects.
     fn settled(&self) -> &Receiver<Settled>;
 }

@@ -31,7 +31,8 @@ pub struct QueueSpec {
     /// Counted are requeues, and consumers that ended with the message unacked. A classic queue of
     /// RabbitMQ does not count: there a consumer counts its own requeues.
     pub delivery_limit: Option<NonZeroU32>,
-    /// Whether only one of its consumers gets deliveries, the next when that one is gone.
+    /// Whether only one of its consumers gets deliveries; the next when that one is gone, or paused.
+    /// What that one had in hand comes again, and may come after newer messages.
     pub single_active: bool,
 }
 

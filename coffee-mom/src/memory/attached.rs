@@ -31,13 +31,16 @@ pub(super) struct Attached {
     pub(super) epoch: u64,
     pub(super) connection: u64,
     pub(super) exclusive: bool,
-    pub(super) paused: bool,
+    paused: bool,
     pub(super) unacked: Unacked<Entry>,
     prefetch: usize,
     /// Has room for `prefetch` deliveries, so sending to it never blocks.
     inbox: Sender<Delivery>,
     /// Set before the inbox is dropped.
     end: Arc<OnceLock<ConsumerEnd>>,
+    /// Of its deliveries, those that may have come before.
+    redelivered: u64,
+    /// Where its deliveries are counted once it has ended.
     counts: Arc<Counts>,
     in_ring: bool,
 }
@@ -61,6 +64,7 @@ impl Attached {
             prefetch,
             inbox,
             end,
+            redelivered: 0,
             counts,
             in_ring: false,
         }
@@ -81,10 +85,7 @@ impl Attached {
         if self.inbox.try_send(delivery).is_err() {
             return Err(entry);
         }
-        self.counts.delivered.add_one();
-        if entry.returns > 0 {
-            self.counts.redelivered.add_one();
-        }
+        self.redelivered += u64::from(entry.returns > 0);
         self.unacked.push(entry);
         Ok(())
     }
@@ -93,6 +94,8 @@ impl Attached {
     pub(super) fn end(mut self, end: ConsumerEnd) -> Vec<Entry> {
         // An end that is set already was the first, and stays.
         let _ = self.end.set(end);
+        self.counts.delivered.add(self.unacked.next_number());
+        self.counts.redelivered.add(self.redelivered);
         std::iter::from_fn(|| self.unacked.take_first_through(u64::MAX)).collect()
     }
 }
@@ -142,13 +145,34 @@ impl Consumers {
     /// Lets the consumer that came first get the deliveries, if only one may and none does.
     fn choose_active(&mut self) {
         if self.single_active && self.active.is_none() {
-            self.active = self.by_epoch.keys().next().copied();
+            let mut able = self.by_epoch.iter().filter(|(_, consumer)| !consumer.paused);
+            self.active = able.next().map(|(epoch, _)| *epoch);
             self.active.into_iter().for_each(|epoch| self.enlist(epoch));
         }
     }
 
+    /// Pauses or resumes a consumer; false if it is not there.
+    pub(super) fn set_paused(&mut self, epoch: u64, paused: bool) -> bool {
+        let Some(consumer) = self.by_epoch.get_mut(&epoch) else {
+            return false;
+        };
+        consumer.paused = paused;
+        if paused && self.active == Some(epoch) {
+            self.active = None;
+        }
+        self.choose_active();
+        self.enlist(epoch);
+        true
+    }
+
     pub(super) fn get_mut(&mut self, epoch: u64) -> Option<&mut Attached> {
         self.by_epoch.get_mut(&epoch)
+    }
+
+    /// How many deliveries, and how many of them again, the consumers of one connection have had.
+    pub(super) fn delivered(&self, connection: u64) -> (u64, u64) {
+        let own = self.by_epoch.values().filter(|consumer| consumer.connection == connection);
+        own.fold((0, 0), |(all, again), consumer| (all + consumer.unacked.next_number(), again + consumer.redelivered))
     }
 
     /// The consumers of one connection.
@@ -161,9 +185,13 @@ impl Consumers {
         self.by_epoch.keys().copied().collect()
     }
 
+    fn has_turns(&self, epoch: u64) -> bool {
+        !self.single_active || self.active == Some(epoch)
+    }
+
     /// Gives a consumer its turns if it is free; to be called when it may have become so.
     pub(super) fn enlist(&mut self, epoch: u64) {
-        if self.active.is_none_or(|active| active == epoch)
+        if self.has_turns(epoch)
             && let Some(consumer) = self.by_epoch.get_mut(&epoch)
             && !consumer.in_ring
             && consumer.is_free()
@@ -181,11 +209,12 @@ impl Consumers {
     /// Delivers to the next free consumer, or gives the entry back if there is none.
     pub(super) fn deliver(&mut self, mut entry: Entry) -> Result<(), Entry> {
         while let Some(epoch) = self.ring.pop_front() {
+            let has_turns = self.has_turns(epoch);
             let Some(consumer) = self.by_epoch.get_mut(&epoch) else {
                 continue;
             };
             consumer.in_ring = false;
-            if !consumer.is_free() {
+            if !has_turns || !consumer.is_free() {
                 continue;
             }
             match consumer.deliver(entry) {

@@ -34,6 +34,7 @@ use crate::topology::{Binding, DeleteOptions, ExchangeSpec, QueueSpec, QueueStat
 use self::consumer::MemoryConsumer;
 use self::core::{Connection, Core};
 use self::producer::MemoryProducer;
+use self::registry::Registry;
 
 /// The named brokers of this process that have connections.
 static NAMED: Mutex<BTreeMap<Name, Weak<Core>>> = Mutex::new(BTreeMap::new());
@@ -166,7 +167,13 @@ impl Broker for MemoryBroker {
     }
 
     fn stats(&self) -> Stats {
-        self.connection.tally.sum()
+        let mut stats = self.connection.tally.sum();
+        for queue in self.core().read(Registry::all_queues) {
+            let (delivered, redelivered) = queue.with(|state| state.delivered(self.connection.id));
+            stats.delivered += delivered;
+            stats.redelivered += redelivered;
+        }
+        stats
     }
 
     fn close(&self, _deadline: Instant) -> Result<(), CloseError> {

@@ -143,10 +143,16 @@ impl State {
 
     /// Pauses or resumes a consumer.
     pub(super) fn pause(&mut self, epoch: u64, paused: bool) -> Result<(), AckFault> {
-        self.consumers.get_mut(epoch).ok_or(AckFault::Gone)?.paused = paused;
-        self.consumers.enlist(epoch);
+        if !self.consumers.set_paused(epoch, paused) {
+            return Err(AckFault::Gone);
+        }
         self.dispatch();
         Ok(())
+    }
+
+    /// How many deliveries, and how many of them again, the consumers of a connection have had here.
+    pub(super) fn delivered(&self, connection: u64) -> (u64, u64) {
+        self.consumers.delivered(connection)
     }
 
     /// Ends the consumers and lets all messages go.

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 
 use crate::event::Stats;
 
-/// What one producer or one consumer has done.
+/// What one producer has done, or one consumer that has ended; those of consumers that have not are
+/// with their queues.
 ///
 /// Law: only one thread at a time writes, its owner or whoever has the queue's lock. So a count is a
 /// plain load and store, and nobody fights for its place in memory.
@@ -28,7 +29,11 @@ pub(super) struct Count(AtomicU64);
 
 impl Count {
     pub(super) fn add_one(&self) {
-        self.0.store(self.get().wrapping_add(1), Ordering::Relaxed);
+        self.add(1);
+    }
+
+    pub(super) fn add(&self, more: u64) {
+        self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
@@ -57,7 +62,7 @@ impl Tally {
         counts
     }
 
-    /// All counts so far. What is published is settled at once.
+    /// All counts so far, but for consumers that have not ended. What is published is settled at once.
     pub(super) fn sum(&self) -> Stats {
         let members = self.0.lock();
         members.alive.iter().fold(members.gone, add)

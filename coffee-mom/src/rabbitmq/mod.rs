@@ -52,7 +52,7 @@ use self::failure::Failure;
 use self::hub::Hub;
 use self::producer::RabbitProducer;
 use self::record::{Bound, Record};
-use self::side::{NoDuty, SideOf};
+use self::side::{AfterDeclarations, SideOf};
 use self::threads::Threads;
 
 pub use self::config::{ClientIdentity, ConfigError, Credentials, Host, PLAIN_PORT, RabbitConfig, TLS_PORT, TlsConfig};
@@ -101,7 +101,8 @@ impl RabbitBroker {
         let record = Arc::new(Mutex::new(Record::default()));
         let (desk, bell) = Desk::new(record.clone(), hub.clone());
         let consuming = SideOf::start(&config, Side::Consuming, &hub, desk, deadline)?;
-        let publishing = SideOf::start(&config, Side::Publishing, &hub, NoDuty::default(), deadline)?;
+        let duty = AfterDeclarations::of(consuming.line());
+        let publishing = SideOf::start(&config, Side::Publishing, &hub, duty, deadline)?;
         let core = Core {
             hub,
             record,

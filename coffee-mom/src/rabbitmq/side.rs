@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::event::Side;
 
 use super::config::{ConfigError, RabbitConfig};
+use super::desk::CALL_LIMIT;
 use super::failure::{Failure, ReplyCode};
 use super::hub::Hub;
 use super::keeper::{self, Duty};
@@ -66,27 +67,31 @@ impl SideOf {
     }
 }
 
-/// The duty of a side that only lends its link.
-pub(super) struct NoDuty(Receiver<()>);
+/// The duty of the side that publishes: a new link is not used before what was declared stands
+/// again, or what is sent again would find no queue after a restart of the broker.
+pub(super) struct AfterDeclarations {
+    consuming: Arc<Line>,
+    requests: Receiver<()>,
+}
 
-impl Default for NoDuty {
-    fn default() -> Self {
-        Self(never())
+impl AfterDeclarations {
+    pub(super) fn of(consuming: Arc<Line>) -> Self {
+        Self { consuming, requests: never() }
     }
 }
 
-impl Duty for NoDuty {
+impl Duty for AfterDeclarations {
     type Request = ();
 
     fn prepare(&mut self, _link: &Arc<Link>) -> Result<(), Failure> {
-        Ok(())
+        self.consuming.wait(Instant::now() + CALL_LIMIT).map(drop)
     }
 
     fn requests(&self) -> &Receiver<()> {
-        &self.0
+        &self.requests
     }
 
-    fn serve(&mut self, _request: ()) -> Result<(), Failure> {
+    fn serve(&mut self, (): ()) -> Result<(), Failure> {
         Ok(())
     }
 
