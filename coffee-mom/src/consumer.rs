@@ -49,7 +49,9 @@ pub enum Nack {
     /// Put it back at its place in the queue, to be delivered again, to whomever.
     Requeue,
     /// Pass it to where the queue's rejected messages go, or drop it if that is nowhere. It is taken
-    /// there even by a full queue, as neither waiting nor losing it would do.
+    /// there even by a full queue, as neither waiting nor losing it would do; but a classic queue of
+    /// RabbitMQ that is full drops it, so where that matters it should be a quorum queue, or one
+    /// without bounds.
     DeadLetter,
 }
 

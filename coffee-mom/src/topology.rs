@@ -22,7 +22,8 @@ pub struct QueueSpec {
     pub max_messages: usize,
     /// Most bytes of bodies it holds, ready and unacked; on RabbitMQ as for messages.
     pub max_bytes: usize,
-    /// Where its rejected messages go; without one they are dropped.
+    /// Where its rejected messages go; without one they are dropped. See
+    /// [`Nack::DeadLetter`](crate::Nack::DeadLetter) for queues that are full.
     pub dead_letter: Option<Route>,
     /// How it is kept, where the broker has a choice.
     pub kind: QueueKind,
