@@ -121,6 +121,9 @@ pub enum ConnectionError {
     /// There was no answer by the deadline, or no connection: it may or may not be done.
     #[error("the broker gave no answer by the deadline")]
     Deadline,
+    /// The broker allows no more channels on a connection, one a producer or consumer: nothing was done.
+    #[error("the connection has no channel left")]
+    NoChannel,
     /// The user may not do that: nothing was done.
     #[error("the broker denies it: {0}")]
     Denied(String),

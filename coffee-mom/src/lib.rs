@@ -32,6 +32,7 @@
 mod broker;
 pub mod conformance;
 mod consumer;
+mod deadline;
 mod event;
 pub mod faults;
 mod memory;

@@ -51,6 +51,9 @@ pub enum Refusal {
     /// The user may not publish there.
     #[error("the user may not publish there")]
     Denied,
+    /// The broker does not take the message as it is, for a reason that is not among these.
+    #[error("the broker does not take the message as it is")]
+    Other,
 }
 
 /// Consecutive publishes that ended alike.

@@ -30,7 +30,9 @@ pub struct QueueSpec {
     /// How often a message may come back before it is treated as rejected; without one, for ever.
     ///
     /// Counted are requeues, and consumers that ended with the message unacked. A classic queue of
-    /// RabbitMQ does not count: there a consumer counts its own requeues.
+    /// RabbitMQ does not count: there a consumer counts its own requeues, of a message by its id, else
+    /// by its route and body; messages that are alike in that share what each of them may do. It
+    /// counts for queues that were declared through its own connection.
     pub delivery_limit: Option<NonZeroU32>,
     /// Whether only one of its consumers gets deliveries; the next when that one is gone, or paused.
     /// What that one had in hand comes again, and may come after newer messages.

@@ -233,3 +233,50 @@ fn what_a_producer_holds_back_comes_when_it_is_asked_for() {
     let numbers: Vec<_> = (0..6).map(|_| number(&take(&*consumer))).collect();
     assert_eq!(numbers, [10, 0, 1, 2, 3, 4]);
 }
+
+#[test]
+fn what_is_held_back_at_a_close_is_unknown() {
+    let broker = faulty(FaultPlan::new(1).delays(1000));
+    let queue = queue(&broker);
+    let mut producer = broker.producer(ProducerOptions::default()).unwrap();
+    producer.publish(&Route::queue(&queue), body(0), soon()).unwrap();
+    assert_eq!(broker.close(soon()), Err(CloseError::Deadline));
+    assert_eq!(producer.publish(&Route::queue(&queue), body(1), soon()), Err(PublishError::Closed));
+    let settled = producer.settled().try_recv().unwrap();
+    assert_eq!((settled.ids(), settled.outcome), (0..=0, Outcome::Unknown));
+    assert!(producer.settled().is_empty());
+    assert_eq!(broker.close(soon()), Ok(()));
+}
+
+#[test]
+fn a_close_with_nothing_held_back_is_complete() {
+    let broker = faulty(FaultPlan::new(1).delays(1000));
+    let queue = queue(&broker);
+    let mut producer = broker.producer(ProducerOptions::default()).unwrap();
+    producer.publish(&Route::queue(&queue), body(0), soon()).unwrap();
+    assert_eq!(producer.settled().try_recv().unwrap().outcome, Outcome::Confirmed);
+    let mut dropped = broker.producer(ProducerOptions::default()).unwrap();
+    dropped.publish(&Route::queue(&queue), body(1), soon()).unwrap();
+    drop(dropped);
+    assert_eq!(broker.close(soon()), Ok(()));
+    assert_eq!(producer.publish(&Route::queue(&queue), body(2), soon()), Err(PublishError::Closed));
+    assert!(producer.settled().is_empty());
+}
+
+#[test]
+fn a_name_that_is_used_again_loses_nothing() {
+    let world = MemoryBroker::new();
+    let queue = name("queue");
+    // Declares, deletes, declares, consumes.
+    let broker = FaultyBroker::new(Arc::new(world.connect()), FaultPlan::new(3).disconnect_at(4));
+    broker.declare_queue(&QueueSpec::named(queue.clone()).exclusive(), soon()).unwrap();
+    broker.delete_queue(&queue, DeleteOptions::default(), soon()).unwrap();
+    broker.declare_queue(&QueueSpec::named(queue.clone()), soon()).unwrap();
+    let mut consumer = consumer(&broker, &queue, 10);
+    publish(&world, &queue, 0..3);
+    let first = take(&*consumer);
+    // Sent at the moment of the loss: whether it got through is not known.
+    let _ = consumer.ack(first.tag);
+    let found: Vec<_> = consumer.deliveries().try_iter().map(|delivery| number(&delivery)).collect();
+    assert!(found.ends_with(&[1, 2]), "{found:?}");
+}

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -272,4 +272,18 @@ fn no_epmd_is_started_by_the_look_after_it() {
 fn a_broker_that_does_not_start_says_why_and_leaves_nothing() {
     let error = OwnBroker::start(OwnOptions::default().conf("no_such_setting = 1")).unwrap_err();
     assert!(matches!(&error, TestBrokerError::Exited { log, .. } if log.contains("no_such_setting")), "{error}");
+}
+
+#[test]
+fn a_path_too_long_for_a_socket_is_an_error_at_once() {
+    let short = Folder::new();
+    let folder = short.0.join("long".repeat(30));
+    let start = Instant::now();
+    let error = TestBroker::at(&folder, Duration::ZERO).unwrap().join().unwrap_err();
+    assert!(
+        matches!(&error, TestBrokerError::Io { source, .. } if source.kind() == ErrorKind::InvalidInput),
+        "{error}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
+    assert_eq!(processes_of(&folder), 0);
 }

@@ -61,6 +61,10 @@ macro_rules! __conformance_cases {
         66 case_66_a_callback_in_hand(stopping::with_a_callback_in_hand): "a stop waits for the callback in hand, until the deadline"
         67 case_67_counts(scale::counts): "what is done through a connection is counted"
         68 case_68_a_meeting(scale::a_meeting): "a barrier lets its members go when all have come"
+        69 case_69_a_bound_of_bytes(publishing::a_bound_of_bytes): "a queue that is full of bytes holds its sender back"
+        70 case_70_requeued_places(redelivery::requeued_places): "several that are requeued come again in the queue's order"
+        71 case_71_full_of_dead_letters(redelivery::full_of_dead_letters): "a full quorum queue takes dead letters all the same"
+        72 case_72_close_wakes(closing::wakes_publishers): "a close wakes publishers that wait for room"
     }
     Control {
         12 case_12_a_stale_ack(attachments::a_stale_ack): "an ack from before a reconnect acks nothing"
@@ -76,6 +80,7 @@ macro_rules! __conformance_cases {
         42 case_42_closed_by_force(links::closed_by_force): "connections closed by force two hundred times under load lose nothing"
         43 case_43_a_consumer_taken_off(attachments::a_consumer_taken_off): "a consumer that the broker takes off comes back, alone"
         49 case_49_denied(access::denied): "wrong password, missing virtual host, no permission: each an error of its own"
+        73 case_73_close_wakes_cut_off(closing::wakes_publishers_cut_off): "a close wakes publishers that wait for a broker that does not answer"
     }
     } };
 }

@@ -4,7 +4,8 @@
 //! [`Feature`]s that it has besides what all brokers promise. [`conformance_suite!`](crate::conformance_suite)
 //! makes one `#[test]` of each case; [`run`] runs them in a row, for a program.
 //!
-//! No case sleeps to wait for something, each wait has a deadline, and what a case declares is deleted
+//! Each wait has a deadline. Cases wait for what they are told; only for what nobody tells of, like the
+//! length of a queue, one helper looks again every few milliseconds. What a case declares is deleted
 //! after it: so cases may share a broker and run at the same time.
 //!
 //! All that it takes to test a broker:

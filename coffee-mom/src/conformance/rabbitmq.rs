@@ -19,25 +19,38 @@ use super::failure::Failure;
 use super::steps::soon;
 use super::subject::{Feature, Features, Subject};
 
-/// A RabbitMQ: one that is there, or the shared one of all tests on this machine. Cases that control
-/// their broker get one of their own, which needs an installed RabbitMQ.
+/// A RabbitMQ: one that is there, or the shared one of all tests on this machine.
+///
+/// The cases that control their broker can't have that one. [If asked to](Self::with_installed_control),
+/// they start one of their own each, of the RabbitMQ that is installed on this machine: its version
+/// may be another one than that of the URL.
 pub struct RabbitSubject {
     url: String,
+    control: bool,
 }
 
 impl RabbitSubject {
-    /// The RabbitMQ of a URL.
+    /// The RabbitMQ of a URL, without the cases that control their broker.
     #[must_use]
     pub fn at(url: &str) -> Self {
-        Self { url: url.to_owned() }
+        Self { url: url.to_owned(), control: false }
     }
 
-    /// The shared test broker, started on first need. Blocks meanwhile, for seconds.
+    /// Declares [`Feature::Control`]: those cases run on the RabbitMQ that is installed, and fail if
+    /// there is none.
+    #[must_use]
+    pub fn with_installed_control(mut self) -> Self {
+        self.control = true;
+        self
+    }
+
+    /// The shared test broker, started on first need, and the installed RabbitMQ for the cases that
+    /// control theirs. Blocks meanwhile, for seconds.
     ///
     /// # Errors
     /// [`Failure`], also if there is no RabbitMQ.
     pub fn shared() -> Result<Self, Failure> {
-        Ok(Self::at(TestBroker::shared()?.url()))
+        Ok(Self::at(TestBroker::shared()?.url()).with_installed_control())
     }
 }
 
@@ -47,7 +60,8 @@ impl Subject for RabbitSubject {
     }
 
     fn features(&self) -> Features {
-        Features::default().with(Feature::Control)
+        let features = Features::default();
+        if self.control { features.with(Feature::Control) } else { features }
     }
 
     fn control(&self, wishes: &Wishes) -> Result<Box<dyn Control>, Failure> {

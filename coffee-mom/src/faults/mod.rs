@@ -55,6 +55,8 @@ pub use plan::{Fault, FaultPlan};
 ///   settlements are known here, and can be told later or in another order. What is held back is let
 ///   go when the producer's owner publishes on, or calls [`settled`](Producer::settled) when nothing
 ///   else is to be had there: ask for it anew before each wait, as a clone can't do that.
+/// - A close does not wait for what is held back: that is settled as [`Unknown`](crate::Outcome::Unknown)
+///   when its producer is asked next, and the close fails as [`Deadline`](CloseError::Deadline).
 /// - A consumer notices that the connection was lost when its owner acks or nacks next: only then its
 ///   deliveries are requeued, and all tags until then are stale. What its owner has not taken out of
 ///   the channel is withdrawn. What a queue that is exclusive had delivered is lost.
@@ -100,6 +102,8 @@ impl Broker for FaultyBroker {
         let name = self.ask(|inner| inner.declare_queue(spec, deadline))?;
         if spec.exclusive {
             self.shared.note_exclusive(&name);
+        } else {
+            self.shared.forget_exclusive(&name);
         }
         Ok(name)
     }
@@ -117,7 +121,9 @@ impl Broker for FaultyBroker {
     }
 
     fn delete_queue(&self, queue: &Name, options: DeleteOptions, deadline: Instant) -> Result<(), DeleteError> {
-        self.ask(|inner| inner.delete_queue(queue, options, deadline))
+        self.ask(|inner| inner.delete_queue(queue, options, deadline))?;
+        self.shared.forget_exclusive(queue);
+        Ok(())
     }
 
     fn delete_exchange(&self, exchange: &Name, deadline: Instant) -> Result<(), DeleteError> {
@@ -152,6 +158,6 @@ impl Broker for FaultyBroker {
     }
 
     fn close(&self, deadline: Instant) -> Result<(), CloseError> {
-        self.inner().close(deadline)
+        self.shared.close(deadline)
     }
 }

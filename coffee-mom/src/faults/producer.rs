@@ -11,9 +11,9 @@ use crate::message::Message;
 use crate::producer::{Outcome, Producer, ProducerOptions, PublishError, PublishId, Refusal, Settled};
 use crate::route::Route;
 
-use super::plan::Fault;
+use super::plan::{Fault, FaultPlan};
 use super::random::Random;
-use super::shared::Shared;
+use super::shared::{Shared, Step};
 
 /// Most publishes that one producer holds back.
 const MOST_HELD: usize = 16;
@@ -27,7 +27,6 @@ struct Parcel {
 }
 
 pub(super) struct FaultyProducer {
-    shared: Arc<Shared>,
     max_body_bytes: usize,
     settled: Receiver<Settled>,
     /// Shared with `settled`, which lets go what is held back.
@@ -35,6 +34,7 @@ pub(super) struct FaultyProducer {
 }
 
 struct Line {
+    shared: Arc<Shared>,
     inner: Box<dyn Producer>,
     next: u64,
     /// Publishes that the inner producer has not got yet, in order.
@@ -63,8 +63,9 @@ impl FaultyProducer {
             window,
             to_owner,
             losses: shared.losses(),
+            shared,
         };
-        Self { shared, max_body_bytes: options.max_body_bytes, settled, line: RefCell::new(line) }
+        Self { max_body_bytes: options.max_body_bytes, settled, line: RefCell::new(line) }
     }
 
     /// What would be refused later must not be held back.
@@ -79,44 +80,28 @@ impl FaultyProducer {
 
 impl Producer for FaultyProducer {
     fn publish(&mut self, to: &Route, message: Message, deadline: Instant) -> Result<PublishId, PublishError> {
-        let mut step = self.shared.step();
-        self.check(&message)?;
-        let (plan, line) = (&self.shared.plan, self.line.get_mut());
-        line.notice(step.losses);
-        if step.fault == Some(Fault::Fail) {
-            return Err(PublishError::Blocked);
+        let step = self.line.get_mut().shared.step();
+        if !self.line.get_mut().shared.begin_publish() {
+            self.line.get_mut().forsake();
+            return Err(PublishError::Closed);
         }
-        if line.is_full() {
-            line.let_go(&mut step.random, 0);
-            if line.is_full() {
-                return Err(PublishError::SettlementsFull);
-            }
+        let checked = self.check(&message);
+        let line = self.line.get_mut();
+        let published = checked.and_then(|()| line.publish(to, message, step, deadline));
+        if published.is_err() {
+            line.shared.end_publishes(1);
         }
-        let parcel = Parcel { id: line.next, to: to.clone(), message };
-        let twice = step.random.hits(plan.duplicates) || step.fault == Some(Fault::Disconnect) && step.random.coin();
-        if step.random.hits(plan.nacks) {
-            line.answered.push((parcel, Outcome::Nacked));
-        } else if line.held.len() < MOST_HELD && step.random.hits(plan.delays) {
-            line.held.push_back(parcel);
-        } else {
-            line.send_held(deadline);
-            if !line.held.is_empty() {
-                // Those before it did not get through, and it may not overtake them.
-                return Err(PublishError::Blocked);
-            }
-            line.send(&parcel, twice, deadline)?;
-        }
-        let id = PublishId(line.next);
-        line.next += 1;
-        line.tell(&mut step.random, plan.delays);
-        Ok(id)
+        published
     }
 
     fn settled(&self) -> &Receiver<Settled> {
-        if self.settled.is_empty() {
-            let mut line = self.line.borrow_mut();
-            line.notice(self.shared.losses());
-            let mut random = Random::of(self.shared.plan.seed, line.next);
+        let mut line = self.line.borrow_mut();
+        if line.shared.is_closed() {
+            line.forsake();
+        } else if self.settled.is_empty() {
+            let losses = line.shared.losses();
+            line.notice(losses);
+            let mut random = line.random();
             line.let_go(&mut random, 0);
         }
         &self.settled
@@ -124,8 +109,64 @@ impl Producer for FaultyProducer {
 }
 
 impl Line {
+    fn publish(
+        &mut self,
+        to: &Route,
+        message: Message,
+        mut step: Step,
+        deadline: Instant,
+    ) -> Result<PublishId, PublishError> {
+        self.notice(step.losses);
+        if step.fault == Some(Fault::Fail) {
+            return Err(PublishError::Blocked);
+        }
+        if self.is_full() {
+            self.let_go(&mut step.random, 0);
+            if self.is_full() {
+                return Err(PublishError::SettlementsFull);
+            }
+        }
+        let FaultPlan { duplicates, nacks, delays, .. } = self.shared.plan;
+        let parcel = Parcel { id: self.next, to: to.clone(), message };
+        let twice = step.random.hits(duplicates) || step.fault == Some(Fault::Disconnect) && step.random.coin();
+        if step.random.hits(nacks) {
+            self.answered.push((parcel, Outcome::Nacked));
+        } else if self.held.len() < MOST_HELD && step.random.hits(delays) {
+            self.held.push_back(parcel);
+        } else {
+            self.send_held(deadline);
+            if !self.held.is_empty() {
+                // Those before it did not get through, and it may not overtake them.
+                return Err(PublishError::Blocked);
+            }
+            self.send(&parcel, twice, deadline)?;
+        }
+        let id = PublishId(self.next);
+        self.next += 1;
+        self.tell(&mut step.random, delays);
+        Ok(id)
+    }
+
+    fn random(&self) -> Random {
+        Random::of(self.shared.plan.seed, self.next)
+    }
+
+    /// Publishes that were taken from the owner, and are not settled.
+    fn open(&self) -> usize {
+        self.held.len() + self.asked.len() + self.answered.len()
+    }
+
     fn is_full(&self) -> bool {
-        self.held.len() + self.asked.len() + self.answered.len() + self.to_owner.len() >= self.window
+        self.open() + self.to_owner.len() >= self.window
+    }
+
+    /// Settles what is open when the connection is closed.
+    fn forsake(&mut self) {
+        self.answered.iter_mut().for_each(|(_, outcome)| *outcome = Outcome::Unknown);
+        let lost = self.held.drain(..).chain(self.asked.drain().map(|(_, parcel)| parcel));
+        self.answered.extend(lost.map(|parcel| (parcel, Outcome::Unknown)));
+        let mut random = self.random();
+        self.tell(&mut random, 0);
     }
 
     /// Sends a parcel and takes its answer, if it comes by the deadline.
@@ -203,6 +244,7 @@ impl Line {
             }
             let id = PublishId(parcel.id);
             let sent = self.to_owner.try_send(Settled { first: id, last: id, outcome });
+            self.shared.end_publishes(1);
             debug_assert!(sent.is_ok(), "publishing is refused while there is no room");
         }
         self.answered = late;
@@ -213,7 +255,8 @@ impl Drop for FaultyProducer {
     /// What is held back gets through as far as the seed has it, in order.
     fn drop(&mut self) {
         let line = self.line.get_mut();
-        let mut random = Random::of(self.shared.plan.seed, line.next);
+        line.shared.end_publishes(line.open());
+        let mut random = line.random();
         let through = random.below(line.held.len() + 1);
         line.held.truncate(through);
         line.send_held(Instant::now());

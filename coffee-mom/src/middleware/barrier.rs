@@ -32,24 +32,39 @@ const WELCOME: &[u8] = b"welcome";
 /// be gone.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How long the queue of a meeting may still be deleted when the deadline has passed.
+const DELETE_GRACE: Duration = Duration::from_secs(1);
+
 /// Waits until that many members of the group have called it.
 pub(super) fn meet(broker: &dyn Broker, group: &Name, members: usize, deadline: Instant) -> Result<(), BarrierError> {
-    let exchange = exchange();
-    broker.declare_exchange(&ExchangeSpec::new(exchange.clone(), ExchangeKind::Direct), deadline)?;
+    broker.declare_exchange(&ExchangeSpec::new(exchange(), ExchangeKind::Direct), deadline)?;
     let own = broker.declare_queue(&QueueSpec::anonymous(), deadline)?;
-    broker.bind(&own, &exchange, &Binding::Key(group.clone().into()), deadline)?;
-    let mut consumer = broker.consumer(&own, ConsumerOptions::default(), deadline)?;
+    let result = meet_at(broker, &own, group, members, deadline);
+    let deletion = deadline.max(Instant::now() + DELETE_GRACE);
+    if let Err(error) = broker.delete_queue(&own, DeleteOptions::default(), deletion) {
+        log::debug!("the queue of a meeting is left to its connection: {error}");
+    }
+    result
+}
+
+/// Meets the others by a queue of its own.
+fn meet_at(
+    broker: &dyn Broker,
+    own: &Name,
+    group: &Name,
+    members: usize,
+    deadline: Instant,
+) -> Result<(), BarrierError> {
+    let exchange = exchange();
+    broker.bind(own, &exchange, &Binding::Key(group.clone().into()), deadline)?;
+    let mut consumer = broker.consumer(own, ConsumerOptions::default(), deadline)?;
     let mut meeting = Meeting {
         producer: broker.producer(ProducerOptions::default().mandatory(false))?,
         own: own.clone(),
         group: Route::exchange(&exchange, group.clone().into()),
         come: HashSet::from([own.clone()]),
     };
-    let result = meeting.wait(consumer.as_mut(), members, deadline);
-    if let Err(error) = broker.delete_queue(&own, DeleteOptions::default(), deadline) {
-        log::debug!("the queue of a meeting is left to its connection: {error}");
-    }
-    result
+    meeting.wait(consumer.as_mut(), members, deadline)
 }
 
 fn exchange() -> Name {

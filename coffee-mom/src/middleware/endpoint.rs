@@ -1,113 +1,41 @@
 //! The one implementation of the simple contract, over the handles of any broker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::SendTimeoutError;
 use parking_lot::Mutex;
-use thiserror::Error;
 
-use crate::broker::{AttachError, BindError, Broker, DeclareError, DeleteError};
-use crate::consumer::{ConsumerOptions, DeliveryTag};
+use crate::broker::{Broker, DeleteError};
+use crate::consumer::{Consumer, DeliveryTag};
 use crate::message::Message;
 use crate::name::{Name, RoutingKey};
-use crate::producer::{Outcome, Producer, ProducerOptions, PublishId};
+use crate::producer::{Outcome, Producer, PublishId};
 use crate::route::Route;
 use crate::topology::{Binding, DeleteOptions, ExchangeSpec, QueueSpec};
 
-use super::barrier;
-use super::worker::{self, Stop, Worker};
+use super::inbox::Stop;
+use super::seat::Seat;
+use super::worker::Worker;
 use super::{
-    BarrierError, Handler, MessageMiddleware, PanicPolicy, SendError, SettleError, StartError, StopError, Verdict,
+    BarrierError, EndpointError, EndpointOptions, Handler, MessageMiddleware, SendError, SettleError, StartError,
+    StopError, Verdict, barrier,
 };
 
 /// How long a drop waits for the callback in hand.
 const DROP_GRACE: Duration = Duration::from_secs(5);
 
+/// How long a drop still tries to delete the queue of an exchange when that wait was in vain.
+const DELETE_GRACE: Duration = Duration::from_secs(1);
+
 /// The pause before a nacked message is sent again: doubled each time, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LAST_PAUSE: Duration = Duration::from_millis(100);
 
-/// What an endpoint is to be like.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EndpointOptions {
-    /// How it sends.
-    pub producer: ProducerOptions,
-    /// How it consumes.
-    pub consumer: ConsumerOptions,
-    /// What happens when the callback panics.
-    pub on_panic: PanicPolicy,
-    /// How long its making may take.
-    pub setup: Duration,
-}
-
-impl Default for EndpointOptions {
-    /// The defaults of producers and consumers, [`PanicPolicy::RequeueOnce`], 30 seconds to be made.
-    fn default() -> Self {
-        Self {
-            producer: ProducerOptions::default(),
-            consumer: ConsumerOptions::default(),
-            on_panic: PanicPolicy::default(),
-            setup: Duration::from_secs(30),
-        }
-    }
-}
-
-impl EndpointOptions {
-    fn setup_deadline(&self) -> Instant {
-        Instant::now() + self.setup
-    }
-
-    /// Sets how long its making may take.
-    #[must_use]
-    pub fn setup(mut self, limit: Duration) -> Self {
-        self.setup = limit;
-        self
-    }
-
-    /// Sets how it sends.
-    #[must_use]
-    pub fn producer(mut self, options: ProducerOptions) -> Self {
-        self.producer = options;
-        self
-    }
-
-    /// Sets how it consumes.
-    #[must_use]
-    pub fn consumer(mut self, options: ConsumerOptions) -> Self {
-        self.consumer = options;
-        self
-    }
-
-    /// Sets what happens when the callback panics.
-    #[must_use]
-    pub fn on_panic(mut self, policy: PanicPolicy) -> Self {
-        self.on_panic = policy;
-        self
-    }
-}
-
-/// Why there is no endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum EndpointError {
-    /// The queue or exchange could not be declared.
-    #[error(transparent)]
-    Declare(#[from] DeclareError),
-    /// The anonymous queue could not be bound.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The broker gives no producer.
-    #[error(transparent)]
-    Attach(#[from] AttachError),
-}
-
 /// A queue or an exchange of a broker, as [`MessageMiddleware`].
 ///
 /// A send waits for its answer, so what one thread sends arrives in its order. Dropping it stops its
-/// thread, and waits at most five seconds for the callback in hand.
+/// thread, and waits at most five seconds for the callback in hand, and one more to delete the
+/// anonymous queue of an exchange.
 pub struct Endpoint {
     broker: Arc<dyn Broker>,
     exchange: Option<Name>,
@@ -116,9 +44,7 @@ pub struct Endpoint {
     route: Route,
     options: EndpointOptions,
     producer: Mutex<Box<dyn Producer>>,
-    worker: Mutex<Option<Worker>>,
-    paused: AtomicBool,
-    closed: AtomicBool,
+    consuming: Seat,
 }
 
 impl Endpoint {
@@ -127,9 +53,10 @@ impl Endpoint {
     /// # Errors
     /// [`EndpointError`].
     pub fn queue(broker: Arc<dyn Broker>, spec: &QueueSpec, options: EndpointOptions) -> Result<Self, EndpointError> {
+        let producer = broker.producer(options.producer.clone())?;
         let queue = broker.declare_queue(spec, options.setup_deadline())?;
         let route = Route::queue(&queue);
-        Self::new(broker, None, Some(queue), route, options)
+        Ok(Self::new(broker, None, Some(queue), route, options, producer))
     }
 
     /// Declares an exchange, to send to with `key`, and to consume by `bindings`.
@@ -147,13 +74,15 @@ impl Endpoint {
         options: EndpointOptions,
     ) -> Result<Self, EndpointError> {
         let deadline = options.setup_deadline();
+        let producer = broker.producer(options.producer.clone())?;
         broker.declare_exchange(spec, deadline)?;
         let queue = match bindings {
             [] => None,
             _ => Some(broker.declare_queue(&QueueSpec::anonymous(), deadline)?),
         };
         let route = Route::exchange(&spec.name, key);
-        let endpoint = Self::new(broker, Some(spec.name.clone()), queue, route, options)?;
+        // From here on its drop deletes the queue.
+        let endpoint = Self::new(broker, Some(spec.name.clone()), queue, route, options, producer);
         if let Some(queue) = &endpoint.queue {
             for binding in bindings {
                 endpoint.broker.bind(queue, &spec.name, binding, deadline)?;
@@ -168,19 +97,9 @@ impl Endpoint {
         queue: Option<Name>,
         route: Route,
         options: EndpointOptions,
-    ) -> Result<Self, EndpointError> {
-        let producer = Mutex::new(broker.producer(options.producer.clone())?);
-        Ok(Self {
-            broker,
-            exchange,
-            queue,
-            route,
-            options,
-            producer,
-            worker: Mutex::new(None),
-            paused: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-        })
+        producer: Box<dyn Producer>,
+    ) -> Self {
+        Self { broker, exchange, queue, route, options, producer: Mutex::new(producer), consuming: Seat::new() }
     }
 
     /// The queue that it consumes, by the broker's name for it; none if it only sends.
@@ -194,7 +113,7 @@ impl Endpoint {
     /// # Errors
     /// [`SendError`].
     pub fn send_to(&self, route: &Route, message: Message, deadline: Instant) -> Result<(), SendError> {
-        if self.is_closed() {
+        if self.consuming.is_closed() {
             return Err(SendError::Closed);
         }
         let mut producer = self.producer.try_lock_until(deadline).ok_or(SendError::Busy)?;
@@ -211,32 +130,12 @@ impl Endpoint {
         }
     }
 
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    fn refuse_starts(&self) {
-        // Under the lock, so that no start comes between.
-        let _worker = self.worker.lock();
-        self.closed.store(true, Ordering::Release);
-    }
-
-    fn stop(&self, stop: Stop, deadline: Instant) -> Result<(), StopError> {
-        let finished = match self.worker.lock().as_ref() {
-            None => return Ok(()),
-            Some(worker) => {
-                worker.ask_to_stop(stop, deadline);
-                if worker.is_current_thread() {
-                    return Ok(());
-                }
-                worker.finished()
-            }
-        };
-        // Not under the lock: the callback in hand may need it.
-        worker::wait(&finished, deadline)?;
-        let done = self.worker.lock().take_if(|worker| worker.is_finished());
-        let clean = done.is_none_or(Worker::join);
-        if clean { Ok(()) } else { Err(StopError::Deadline) }
+    /// Stops for good; the anonymous queue of an exchange is deleted until a deadline of its own.
+    fn close_until(&self, deadline: Instant, deletion: Instant) -> Result<(), StopError> {
+        self.consuming.close();
+        let stopped = self.consuming.stop(Stop::Now, deadline);
+        self.forget_own_queue(deletion);
+        stopped
     }
 
     fn forget_own_queue(&self, deadline: Instant) {
@@ -276,63 +175,48 @@ impl MessageMiddleware for Endpoint {
     }
 
     fn start_consuming(&self, on_message: Box<dyn Handler>, deadline: Instant) -> Result<(), StartError> {
-        let mut worker = self.worker.lock();
-        if self.is_closed() {
+        if self.consuming.is_closed() {
             return Err(StartError::Closed);
         }
-        if worker.as_ref().is_some_and(|running| !running.is_finished()) {
-            return Err(StartError::Consuming);
-        }
         let queue = self.queue.as_ref().ok_or(StartError::NoBindings)?;
-        if let Some(finished) = worker.take() {
-            finished.join();
-        }
-        let consumer = self.broker.consumer(queue, self.options.consumer.clone(), deadline)?;
-        let paused = self.paused.load(Ordering::Acquire);
-        // A thread's name can't hold NUL, a queue's can.
-        let name = format!("consume {queue}").replace('\0', "?");
-        *worker = Some(Worker::start(name, consumer, on_message, self.options.on_panic, paused)?);
-        Ok(())
+        let attach = || self.broker.consumer(queue, self.options.consumer.clone(), deadline);
+        let start = |consumer: Box<dyn Consumer>, paused: bool| {
+            // A thread's name can't hold NUL, a queue's can.
+            let name = format!("consume {queue}").replace('\0', "?");
+            Worker::start(name, consumer, on_message, self.options.on_panic, paused)
+        };
+        self.consuming.start(attach, start, deadline)
     }
 
     fn settle(&self, tag: DeliveryTag, verdict: Verdict, deadline: Instant) -> Result<(), SettleError> {
-        if verdict == Verdict::Defer {
-            return Err(SettleError::Deferred);
+        match verdict {
+            Verdict::Defer => Err(SettleError::Deferred),
+            verdict => self.consuming.settle(tag, verdict, deadline),
         }
-        let verdicts = self.worker.lock().as_ref().map(Worker::verdicts).ok_or(SettleError::NotConsuming)?;
-        // Not under the lock: the callback in hand may need it.
-        verdicts.send_deadline((tag, verdict), deadline).map_err(|error| match error {
-            SendTimeoutError::Timeout(_) => SettleError::Deadline,
-            SendTimeoutError::Disconnected(_) => SettleError::NotConsuming,
-        })
     }
 
     fn stop_consuming(&self, deadline: Instant) -> Result<(), StopError> {
-        self.stop(Stop::Now, deadline)
+        self.consuming.stop(Stop::Now, deadline)
     }
 
     fn pause(&self) {
-        let worker = self.worker.lock();
-        self.paused.store(true, Ordering::Release);
-        worker.iter().for_each(|worker| worker.set_paused(true));
+        self.consuming.set_paused(true);
     }
 
     fn resume(&self) {
-        let worker = self.worker.lock();
-        self.paused.store(false, Ordering::Release);
-        worker.iter().for_each(|worker| worker.set_paused(false));
+        self.consuming.set_paused(false);
     }
 
     fn emit_barrier(&self, group: &Name, members: usize, deadline: Instant) -> Result<(), BarrierError> {
-        if self.is_closed() {
+        if self.consuming.is_closed() {
             return Err(BarrierError::Closed);
         }
         barrier::meet(self.broker.as_ref(), group, members, deadline)
     }
 
     fn shutdown(&self, deadline: Instant) -> Result<(), StopError> {
-        self.refuse_starts();
-        let stopped = self.stop(Stop::Finish, deadline);
+        self.consuming.close();
+        let stopped = self.consuming.stop(Stop::Finish, deadline);
         // Sends of other threads are answered when the producer is free.
         let sent = self.producer.try_lock_until(deadline).map(drop).ok_or(StopError::Deadline);
         self.forget_own_queue(deadline);
@@ -340,10 +224,7 @@ impl MessageMiddleware for Endpoint {
     }
 
     fn close(&self, deadline: Instant) -> Result<(), StopError> {
-        self.refuse_starts();
-        let stopped = self.stop_consuming(deadline);
-        self.forget_own_queue(deadline);
-        stopped
+        self.close_until(deadline, deadline)
     }
 
     fn delete(&self, deadline: Instant) -> Result<(), DeleteError> {
@@ -358,7 +239,8 @@ impl MessageMiddleware for Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        if self.close(Instant::now() + DROP_GRACE).is_err() {
+        let deadline = Instant::now() + DROP_GRACE;
+        if self.close_until(deadline, deadline + DELETE_GRACE).is_err() {
             log::warn!("an endpoint was dropped while its callback did not return");
         }
     }

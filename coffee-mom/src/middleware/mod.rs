@@ -1,9 +1,12 @@
 //! The simple way in: one queue or one exchange, to send to and to be called back from.
-//! The contract is here; `endpoint` implements it over any broker, `worker` is its thread, `barrier` the
-//! meeting of a group.
+//! The contract is here; `endpoint` implements it over any broker. `worker` is its thread, which has its
+//! place in `seat` and is told things by `inbox`; `barrier` is the meeting of a group.
 
 mod barrier;
 mod endpoint;
+mod inbox;
+mod options;
+mod seat;
 mod worker;
 
 use std::time::Instant;
@@ -16,7 +19,8 @@ use crate::message::Message;
 use crate::name::Name;
 use crate::producer::{PublishError, Refusal};
 
-pub use endpoint::{Endpoint, EndpointError, EndpointOptions};
+pub use endpoint::Endpoint;
+pub use options::EndpointOptions;
 
 /// One queue or one exchange.
 ///
@@ -38,22 +42,23 @@ pub trait MessageMiddleware: Send + Sync {
     /// [`stop_consuming`](Self::stop_consuming), from outside the callback.
     ///
     /// # Errors
-    /// [`StartError`]; nothing has been started then.
+    /// [`StartError`]; nothing is consumed then.
     fn start_consuming(&self, on_message: Box<dyn Handler>, deadline: Instant) -> Result<(), StartError>;
 
     /// Settles a delivery whose callback answered [`Verdict::Defer`]; from any thread, in any order,
     /// also before that callback has returned.
     ///
-    /// Ok: the consuming thread will tell the broker; nothing is done if the delivery was settled
-    /// before, or was requeued because its connection was lost. Blocks while that thread has its
-    /// hands full, `deadline` at most.
+    /// Ok: the consuming thread will tell the broker, also when consuming is stopped next; nothing is
+    /// done if the delivery was settled before, or was requeued because its connection was lost.
+    /// Blocks while too many verdicts wait for that thread, `deadline` at most.
     ///
     /// # Errors
-    /// [`SettleError`]; the delivery is, or will be, requeued.
+    /// [`SettleError`]; each says what becomes of the delivery.
     fn settle(&self, tag: DeliveryTag, verdict: Verdict, deadline: Instant) -> Result<(), SettleError>;
 
     /// Stops consuming. Ok: no callback runs or will run, what was not acked is back in the queue.
-    /// Ok also if nothing was started.
+    /// Ok also if nothing was started. Of the deferred deliveries, those that
+    /// [`settle`](Self::settle) took are settled, the others requeued.
     ///
     /// Blocks until the callback in hand has returned, `deadline` at most. From within the callback
     /// it only leaves word: consuming stops when the callback has returned, its verdict included.
@@ -72,7 +77,8 @@ pub trait MessageMiddleware: Send + Sync {
     /// Meets the other members of a group. Ok: `members` of them, this one included, have called it.
     ///
     /// A member that calls it again later counts once for each call, so a group meets once under one
-    /// name; later meetings need names of their own. Blocks until all have come, `deadline` at most.
+    /// name; later meetings need names of their own. Blocks until all have come, `deadline` at most;
+    /// when the broker does not answer, one second more to tidy up.
     ///
     /// # Errors
     /// [`BarrierError`]; the others may count this member nevertheless.
@@ -150,6 +156,21 @@ pub enum PanicPolicy {
     DeadLetter,
 }
 
+/// Why there is no endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// The queue or exchange could not be declared.
+    #[error(transparent)]
+    Declare(#[from] DeclareError),
+    /// The anonymous queue could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The broker gives no producer.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+}
+
 /// Why a message was not sent, or may not have been.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -194,6 +215,9 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("no thread could be started")]
     Thread(#[from] std::io::Error),
+    /// It was stopped before the broker had given a consumer.
+    #[error("consuming was stopped while it was being started")]
+    Stopped,
     /// The endpoint is closed.
     #[error("the endpoint is closed")]
     Closed,
@@ -206,10 +230,11 @@ pub enum SettleError {
     /// Nothing is consumed any more: what was not settled is requeued.
     #[error("nothing is being consumed")]
     NotConsuming,
-    /// A verdict has to say what is to be done.
+    /// A verdict has to say what is to be done; the delivery stays deferred.
     #[error("a deferred verdict can't be deferred again")]
     Deferred,
-    /// The callback in hand kept the consuming thread busy until the deadline.
+    /// The callback in hand kept the consuming thread busy until the deadline, with too many verdicts
+    /// waiting already. The delivery stays deferred: the call may be made again.
     #[error("the consuming thread was busy until the deadline")]
     Deadline,
 }
@@ -218,7 +243,8 @@ pub enum SettleError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StopError {
-    /// The callback in hand, a deferred verdict or the broker took until the deadline.
+    /// The callback in hand, a start under way or the broker took until the deadline; or, for a
+    /// shutdown, a deferred verdict or another send.
     #[error("it did not stop by the deadline")]
     Deadline,
 }

@@ -4,48 +4,58 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, at, bounded, never, select};
-use parking_lot::Mutex;
 
 use crate::consumer::{AckError, Consumer, ConsumerEnd, Delivery, DeliveryTag, Nack};
 
-use super::{Handler, PanicPolicy, StopError, Verdict};
-
-/// Deferred verdicts on their way to the thread; more make their senders wait.
-const VERDICTS: usize = 256;
-
-/// How a thread is to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// After the callback in hand.
-    Now,
-    /// After the callback in hand and all verdicts that it deferred.
-    Finish,
-}
-
-/// What the thread is asked to do.
-#[derive(Debug, Default)]
-struct Wishes {
-    pause: AtomicBool,
-    /// Which stop, and until when it waits for verdicts and for the broker.
-    stop: Mutex<Option<(Stop, Instant)>>,
-}
+use super::inbox::{Inbox, Stop, Verdicts, Wishes};
+use super::{Handler, PanicPolicy, SettleError, StopError, Verdict};
 
 /// A consuming thread, seen from outside.
 #[derive(Debug)]
 pub(super) struct Worker {
-    wishes: Arc<Wishes>,
-    /// Makes the thread look at the wishes; when it is dropped, the thread stops.
-    wake: Sender<()>,
-    verdicts: Sender<(DeliveryTag, Verdict)>,
+    post: Post,
     /// Disconnects when the thread is about to end.
     finished: Receiver<Infallible>,
     /// Whether nothing was left behind.
     thread: JoinHandle<bool>,
+}
+
+/// The way to the thread; it may be used beside the worker's owner.
+#[derive(Debug, Clone)]
+pub(super) struct Post {
+    inbox: Arc<Inbox>,
+    /// Makes the thread look into the inbox; when all are dropped, the thread stops.
+    wake: Sender<()>,
+}
+
+impl Post {
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.inbox.set_paused(paused);
+        self.wake();
+    }
+
+    pub(super) fn ask_to_stop(&self, stop: Stop, deadline: Instant) {
+        self.inbox.ask_to_stop(stop, deadline);
+        self.wake();
+    }
+
+    /// Hands a deferred verdict over. Waits for room, `deadline` at most.
+    pub(super) fn settle(&self, tag: DeliveryTag, verdict: Verdict, deadline: Instant) -> Result<(), SettleError> {
+        self.inbox.put(tag, verdict, deadline)?;
+        self.wake();
+        Ok(())
+    }
+
+    fn wake(&self) {
+        match self.wake.try_send(()) {
+            // Full: the thread will look into its inbox anyway. Gone: it has looked for the last time.
+            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
+        }
+    }
 }
 
 impl Worker {
@@ -57,17 +67,16 @@ impl Worker {
         on_panic: PanicPolicy,
         paused: bool,
     ) -> std::io::Result<Self> {
-        let wishes = Arc::new(Wishes { pause: paused.into(), stop: Mutex::new(None) });
+        let inbox = Arc::new(Inbox::new(paused));
         let (wake, woken) = bounded(1);
-        let (verdicts, deferred) = bounded(VERDICTS);
         let (finish, finished) = bounded(0);
-        let body = Loop { wishes: wishes.clone(), woken, deferred, open: HashSet::new(), consumer, handler, on_panic };
+        let body = Loop { inbox: inbox.clone(), woken, open: HashSet::new(), consumer, handler, on_panic };
         let thread = thread::Builder::new().name(name).spawn(move || {
             let clean = body.run();
             drop(finish);
             clean
         })?;
-        Ok(Self { wishes, wake, verdicts, finished, thread })
+        Ok(Self { post: Post { inbox, wake }, finished, thread })
     }
 
     pub(super) fn is_current_thread(&self) -> bool {
@@ -78,23 +87,8 @@ impl Worker {
         self.finished.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected)
     }
 
-    pub(super) fn set_paused(&self, paused: bool) {
-        self.wishes.pause.store(paused, Ordering::Release);
-        self.wake();
-    }
-
-    /// Where deferred verdicts go.
-    pub(super) fn verdicts(&self) -> Sender<(DeliveryTag, Verdict)> {
-        self.verdicts.clone()
-    }
-
-    /// The last call counts, but a `Now` stays one.
-    pub(super) fn ask_to_stop(&self, stop: Stop, deadline: Instant) {
-        let mut asked = self.wishes.stop.lock();
-        let now = matches!(*asked, Some((Stop::Now, _)));
-        *asked = Some((if now { Stop::Now } else { stop }, deadline));
-        drop(asked);
-        self.wake();
+    pub(super) fn post(&self) -> &Post {
+        &self.post
     }
 
     /// What [`wait`] waits for.
@@ -109,13 +103,6 @@ impl Worker {
             false
         })
     }
-
-    fn wake(&self) {
-        match self.wake.try_send(()) {
-            // Full: the thread will look at the wishes anyway. Gone: there is nobody to tell.
-            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
-        }
-    }
 }
 
 /// Waits until a worker has finished.
@@ -128,9 +115,8 @@ pub(super) fn wait(finished: &Receiver<Infallible>, deadline: Instant) -> Result
 }
 
 struct Loop {
-    wishes: Arc<Wishes>,
+    inbox: Arc<Inbox>,
     woken: Receiver<()>,
-    deferred: Receiver<(DeliveryTag, Verdict)>,
     /// Deliveries that were deferred and wait for their verdict; a requeue by a lost connection leaves
     /// its tag until the verdict comes.
     open: HashSet<DeliveryTag>,
@@ -140,26 +126,33 @@ struct Loop {
 }
 
 impl Loop {
-    /// False if verdicts were missing or the consumer could not be closed in time.
+    /// False if a stop was asked for, and verdicts that it waits for were missing or the consumer
+    /// could not be closed in time.
     fn run(mut self) -> bool {
         let end = self.consume();
-        let finished = self.open.is_empty();
-        let deadline = self.wishes.stop.lock().map_or_else(Instant::now, |(_, deadline)| deadline);
-        let Self { mut consumer, mut handler, .. } = self;
+        let Wishes { stop, verdicts, .. } = self.inbox.close();
+        self.settle(verdicts);
+        let Self { open, mut consumer, mut handler, .. } = self;
+        let deadline = stop.map_or_else(Instant::now, |(_, deadline)| deadline);
         // What is not acked goes back before anybody hears that consuming has ended.
         let closed = consumer.close(deadline);
         drop(consumer);
         if catch_unwind(AssertUnwindSafe(|| handler.on_end(end))).is_err() {
             log::error!("the callback about the end of consuming panicked");
         }
-        finished && closed.is_ok()
+        match stop {
+            None => true,
+            Some((Stop::Now, _)) => closed.is_ok(),
+            Some((Stop::Finish, _)) => closed.is_ok() && open.is_empty(),
+        }
     }
 
     fn consume(&mut self) -> ConsumerEnd {
         let mut paused = false;
         let nothing = never();
         loop {
-            let stop = *self.wishes.stop.lock();
+            let Wishes { pause, stop, verdicts } = self.inbox.take();
+            self.settle(verdicts);
             match stop {
                 Some((Stop::Now, _)) => return ConsumerEnd::Closed,
                 Some((Stop::Finish, deadline)) if self.open.is_empty() || Instant::now() >= deadline => {
@@ -167,7 +160,7 @@ impl Loop {
                 }
                 _ => {}
             }
-            let pause = stop.is_some() || self.wishes.pause.load(Ordering::Acquire);
+            let pause = stop.is_some() || pause;
             if pause != paused {
                 paused = pause;
                 self.tell_pause(pause);
@@ -176,7 +169,6 @@ impl Loop {
             let patience = stop.map_or_else(never, |(_, deadline)| at(deadline));
             select! {
                 recv(self.woken) -> woken => if woken.is_err() { return ConsumerEnd::Closed },
-                recv(self.deferred) -> verdict => if let Ok((tag, verdict)) = verdict { self.settle(tag, verdict) },
                 recv(deliveries) -> delivery => match delivery {
                     Ok(delivery) => self.handle(&delivery),
                     Err(_) => return self.consumer.ended().unwrap_or(ConsumerEnd::Closed),
@@ -205,11 +197,13 @@ impl Loop {
         self.tell(delivery.tag, verdict);
     }
 
-    /// A verdict that comes before its callback has returned waits in the channel: this thread takes
-    /// it out only between callbacks.
-    fn settle(&mut self, tag: DeliveryTag, verdict: Verdict) {
-        if self.open.remove(&tag) {
-            self.tell(tag, verdict);
+    /// A verdict that comes before its callback has returned waits in the inbox: this thread takes it
+    /// out only between callbacks.
+    fn settle(&mut self, verdicts: Verdicts) {
+        for (tag, verdict) in verdicts {
+            if self.open.remove(&tag) {
+                self.tell(tag, verdict);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::io;
 
 use crate::broker::{AttachError, BindError, ConnectionError, DeclareError, DeleteError};
 use crate::name::Name;
+use crate::topology::DeleteOptions;
 
 use super::failure::{Failure, ReplyCode};
 
@@ -18,17 +19,22 @@ pub(super) fn declare(failure: Failure, name: &Name) -> DeclareError {
 
 pub(super) fn bind(failure: Failure, queue: &Name, exchange: &Name) -> BindError {
     match code(&failure) {
-        Some(ReplyCode::NOT_FOUND) if says(&failure, "no exchange") => BindError::UnknownExchange(exchange.clone()),
+        Some(ReplyCode::NOT_FOUND) if begins(&failure, "NOT_FOUND - no exchange") => {
+            BindError::UnknownExchange(exchange.clone())
+        }
         Some(ReplyCode::NOT_FOUND) => BindError::UnknownQueue(queue.clone()),
         Some(ReplyCode::RESOURCE_LOCKED) => BindError::Exclusive(queue.clone()),
         _ => connection(failure).into(),
     }
 }
 
-pub(super) fn delete(failure: Failure, name: &Name) -> DeleteError {
+/// Of a long name the broker's text is cut before it says why; what was asked for says it then.
+pub(super) fn delete(failure: Failure, name: &Name, options: DeleteOptions) -> DeleteError {
     match code(&failure) {
-        Some(ReplyCode::PRECONDITION_FAILED) if says(&failure, "in use") => DeleteError::InUse(name.clone()),
-        Some(ReplyCode::PRECONDITION_FAILED) if says(&failure, "empty") => DeleteError::NotEmpty(name.clone()),
+        Some(ReplyCode::PRECONDITION_FAILED) if ends(&failure, "in use") => DeleteError::InUse(name.clone()),
+        Some(ReplyCode::PRECONDITION_FAILED) if ends(&failure, "not empty") => DeleteError::NotEmpty(name.clone()),
+        Some(ReplyCode::PRECONDITION_FAILED) if options.if_unused => DeleteError::InUse(name.clone()),
+        Some(ReplyCode::PRECONDITION_FAILED) if options.if_empty => DeleteError::NotEmpty(name.clone()),
         Some(ReplyCode::RESOURCE_LOCKED) => DeleteError::Exclusive(name.clone()),
         _ => connection(failure).into(),
     }
@@ -36,9 +42,11 @@ pub(super) fn delete(failure: Failure, name: &Name) -> DeleteError {
 
 pub(super) fn attach(failure: Failure, queue: &Name) -> AttachError {
     match code(&failure) {
-        Some(ReplyCode::NOT_FOUND) if !says(&failure, "home node") => AttachError::UnknownQueue(queue.clone()),
+        Some(ReplyCode::NOT_FOUND) if !ends(&failure, "is down or inaccessible") => {
+            AttachError::UnknownQueue(queue.clone())
+        }
         Some(ReplyCode::RESOURCE_LOCKED) => AttachError::Exclusive(queue.clone()),
-        Some(ReplyCode::ACCESS_REFUSED) if says(&failure, "in exclusive use") => AttachError::InUse(queue.clone()),
+        Some(ReplyCode::ACCESS_REFUSED) if ends(&failure, "in exclusive use") => AttachError::InUse(queue.clone()),
         _ => connection(failure).into(),
     }
 }
@@ -62,6 +70,7 @@ fn connection(failure: Failure) -> ConnectionError {
             ConnectionError::Refused { code: code.0, text }
         }
         Failure::Closed => ConnectionError::Closed,
+        Failure::NoChannel => ConnectionError::NoChannel,
         _ => ConnectionError::Deadline,
     }
 }
@@ -73,6 +82,11 @@ fn code(failure: &Failure) -> Option<ReplyCode> {
     }
 }
 
-fn says(failure: &Failure, what: &str) -> bool {
-    matches!(failure, Failure::ChannelClosed { text, .. } if text.contains(what))
+/// Names, which may be any text, stand within the broker's texts: only their ends say something.
+fn begins(failure: &Failure, how: &str) -> bool {
+    matches!(failure, Failure::ChannelClosed { text, .. } if text.starts_with(how))
+}
+
+fn ends(failure: &Failure, how: &str) -> bool {
+    matches!(failure, Failure::ChannelClosed { text, .. } if text.ends_with(how))
 }

@@ -34,6 +34,14 @@ const WAITING: usize = 64;
 /// One request; answers its caller itself. Err: to be done again on the next link.
 pub(super) type Request = Box<dyn FnMut(&mut Counter) -> Result<(), Failure> + Send>;
 
+/// What becomes of a request whose caller has stopped waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Late {
+    Skip,
+    /// It is done all the same: a queue that nobody deletes holds back those who publish to it.
+    Do,
+}
+
 /// How requests reach the desk.
 #[derive(Clone)]
 pub(super) struct Bell(Sender<Request>);
@@ -46,11 +54,12 @@ impl Bell {
     pub(super) fn ask<T: Send + 'static>(
         &self,
         deadline: Instant,
+        late: Late,
         mut work: impl FnMut(&mut Counter) -> Result<T, Failure> + Send + 'static,
     ) -> Result<Result<T, Failure>, ConnectionError> {
         let (answer, answered) = bounded(1);
         let request: Request = Box::new(move |counter| {
-            if Instant::now() >= deadline {
+            if late == Late::Skip && Instant::now() >= deadline {
                 return Ok(());
             }
             match work(counter) {
@@ -79,7 +88,7 @@ impl Bell {
 /// Whether the same may be answered by the next link.
 fn is_lost(failure: &Failure) -> bool {
     match failure {
-        Failure::ChannelClosed { .. } => false,
+        Failure::ChannelClosed { .. } | Failure::NoChannel => false,
         Failure::ConnectionClosed { .. } => failure.retry() != Retry::No,
         _ => true,
     }

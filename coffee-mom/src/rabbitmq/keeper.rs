@@ -74,6 +74,7 @@ struct Keeper<D: Duty> {
 
 impl<D: Duty> Keeper<D> {
     fn run(mut self, first: Instant) {
+        let _closed = CloseAtEnd(self.line.clone());
         let mut until = Some(first);
         while let Some(link) = self.connect(until) {
             until = None;
@@ -82,13 +83,16 @@ impl<D: Duty> Keeper<D> {
                 self.hub.count(|stats| stats.reconnects += 1);
             }
             self.hub.emit(Event::Connected(self.side));
+            let since = Instant::now();
             self.line.set(Status::Up(Live { link: link.clone(), epoch: self.epoch }));
             self.watch(&link);
             self.line.set(Status::Away);
             self.line.set_blocked(false);
             self.end(&link);
+            self.line.hold(None);
+            // Whatever kills links as soon as they are up is not helped by many of them.
+            self.rest(since + self.config.backoff_min);
         }
-        self.line.set(Status::Closed);
     }
 
     /// A link that is prepared; none if the line is to be closed, or at the end of the first attempts.
@@ -127,9 +131,11 @@ impl<D: Duty> Keeper<D> {
         // Each attempt is bounded by the config's timeout a host, so this is only a roof over it.
         let deadline = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
         let link = Arc::new(Link::open(&self.config, self.purpose, deadline)?);
+        self.line.hold(Some(&link));
         self.duty.prepare(&link).inspect_err(|_| {
             link.kill();
             self.duty.lose();
+            self.line.hold(None);
         })?;
         Ok(link)
     }
@@ -181,10 +187,11 @@ impl<D: Duty> Keeper<D> {
     fn end(&mut self, link: &Link) {
         match self.line.closing() {
             Some(deadline) => {
-                self.duty.lose();
+                // First: a channel's goodbye would have a deadline of its own.
                 if let Err(failure) = link.close(deadline) {
                     log::debug!("a link was not closed cleanly: {failure}");
                 }
+                self.duty.lose();
             }
             None => {
                 link.kill();
@@ -196,5 +203,14 @@ impl<D: Duty> Keeper<D> {
                 self.hub.emit(Event::Disconnected(self.side, cause.to_string()));
             }
         }
+    }
+}
+
+/// Closes the line when its keeper ends, also by a panic.
+struct CloseAtEnd(Arc<Line>);
+
+impl Drop for CloseAtEnd {
+    fn drop(&mut self) {
+        self.0.set(Status::Closed);
     }
 }

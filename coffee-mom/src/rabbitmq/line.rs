@@ -11,6 +11,9 @@ use parking_lot::{Condvar, Mutex};
 use super::failure::Failure;
 use super::link::Link;
 
+/// Fewest watchers that are worth looking through.
+const MANY: usize = 16;
+
 /// A link that was up when this was made.
 #[derive(Debug, Clone)]
 pub(super) struct Live {
@@ -47,14 +50,26 @@ struct State {
     /// Set when a user found that the link of this epoch is of no more use, and why.
     useless: Option<(u64, Failure)>,
     closing: Option<Instant>,
+    /// The link that there is, up or not yet, to be killed in need.
+    link: Option<Arc<Link>>,
     watchers: Vec<Sender<()>>,
+    /// So many watchers are looked through for those that are gone.
+    many: usize,
 }
 
 impl Line {
     /// A line that is away, and what its keeper is woken by.
     pub(super) fn new() -> (Arc<Self>, Receiver<()>) {
         let (wake, woken) = bounded(1);
-        let state = State { status: Status::Away, failure: None, useless: None, closing: None, watchers: Vec::new() };
+        let state = State {
+            status: Status::Away,
+            failure: None,
+            useless: None,
+            closing: None,
+            link: None,
+            watchers: Vec::new(),
+            many: MANY,
+        };
         let line = Self { state: Mutex::new(state), changed: Condvar::new(), blocked: AtomicBool::new(false), wake };
         (Arc::new(line), woken)
     }
@@ -66,7 +81,13 @@ impl Line {
     /// Gets a token after each change of the status; several changes may give one.
     pub(super) fn watch(&self) -> Receiver<()> {
         let (tell, told) = bounded(1);
-        self.state.lock().watchers.push(tell);
+        let mut state = self.state.lock();
+        if state.watchers.len() >= state.many {
+            // Telling is the way to learn who is gone; nobody minds a token too many.
+            tell_all(&mut state.watchers);
+            state.many = MANY.max(2 * state.watchers.len());
+        }
+        state.watchers.push(tell);
         told
     }
 
@@ -114,10 +135,10 @@ impl Line {
         self.nudge();
     }
 
-    /// Ends the link at once, so that whoever waits for it returns.
+    /// Ends the link at once, up or not yet, so that whoever waits for it returns.
     pub(super) fn kill(&self) {
-        if let Status::Up(live) = self.status() {
-            live.link.kill();
+        if let Some(link) = &self.state.lock().link {
+            link.kill();
         }
     }
 
@@ -156,15 +177,26 @@ impl Line {
 
     pub(super) fn set(&self, status: Status) {
         let mut state = self.state.lock();
-        if matches!(status, Status::Up(_)) {
+        if let Status::Up(live) = &status {
             state.failure = None;
+            state.link = Some(live.link.clone());
         }
         state.status = status;
         self.tell(&mut state);
     }
 
+    /// The link that there is from now on.
+    pub(super) fn hold(&self, link: Option<&Arc<Link>>) {
+        self.state.lock().link = link.cloned();
+    }
+
     fn tell(&self, state: &mut State) {
-        state.watchers.retain(|watcher| !matches!(watcher.try_send(()), Err(TrySendError::Disconnected(()))));
+        tell_all(&mut state.watchers);
         self.changed.notify_all();
     }
+}
+
+/// Tells all watchers, and forgets those that are gone.
+fn tell_all(watchers: &mut Vec<Sender<()>>) {
+    watchers.retain(|watcher| !matches!(watcher.try_send(()), Err(TrySendError::Disconnected(()))));
 }

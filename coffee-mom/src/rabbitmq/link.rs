@@ -6,15 +6,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use amiquip::{Auth, Channel, Connection, ConnectionBlockedNotification, ConnectionOptions, ConnectionTuning};
+use amiquip::{Channel, Connection, ConnectionBlockedNotification, ConnectionOptions, ConnectionTuning, Sasl};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use parking_lot::Mutex;
 
-use super::config::{Credentials, Host, RabbitConfig};
+use super::config::{Host, RabbitConfig};
 use super::failure::{Failure, Retry};
 use super::flow::Flow;
 use super::guard::Guard;
-use super::socket::{self, KillSwitch, Socket, Stream, Transport};
+use super::socket::{self, KillSwitch, Login, Socket, Stream, Transport};
 use super::tls::{self, TlsStream};
 
 /// Messages to the I/O thread that may wait; a publish is three or more. That thread never stops
@@ -92,9 +92,11 @@ impl Link {
         let guard = guard.map_err(|error| Failure::System(error.kind()))?;
         let flow = Arc::new(Flow::default());
         let (alive, ended) = bounded(0);
-        let stream = Stream::new(transport, socket, flow.clone(), config.max_frame, alive);
+        let (placeholder, login) = Login::new(&config.credentials);
+        let stream = Stream::new(transport, socket, flow.clone(), login, config.max_frame, alive);
+        let options = options(config, placeholder, purpose);
         let connected = guard.guarded(deadline, || {
-            let mut connection = Connection::insecure_open_stream(stream, options(config, purpose), tuning())?;
+            let mut connection = Connection::insecure_open_stream(stream, options, tuning())?;
             let blocked = connection.listen_for_connection_blocked()?;
             Ok((connection, blocked))
         });
@@ -203,13 +205,9 @@ fn transport(config: &RabbitConfig, host: &Host, deadline: Instant) -> Result<(T
     Ok((transport, socket))
 }
 
-fn options(config: &RabbitConfig, purpose: Purpose) -> ConnectionOptions<Auth> {
-    let auth = match &config.credentials {
-        Credentials::Plain { user, password } => Auth::Plain { username: user.clone(), password: password.clone() },
-        Credentials::External => Auth::External,
-    };
+fn options<S: Sasl>(config: &RabbitConfig, login: S, purpose: Purpose) -> ConnectionOptions<S> {
     ConnectionOptions::default()
-        .auth(auth)
+        .auth(login)
         .virtual_host(config.vhost.clone())
         .heartbeat(config.heartbeat_secs())
         .frame_max(config.max_frame)

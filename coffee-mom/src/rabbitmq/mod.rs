@@ -47,7 +47,7 @@ use crate::producer::{Producer, ProducerOptions};
 use crate::topology::{Binding, DeleteOptions, ExchangeKind, ExchangeSpec, QueueKind, QueueSpec, QueueStatus};
 
 use self::consumer::RabbitConsumer;
-use self::desk::{Bell, Counter, Desk};
+use self::desk::{Bell, Counter, Desk, Late};
 use self::failure::Failure;
 use self::hub::Hub;
 use self::producer::RabbitProducer;
@@ -130,7 +130,7 @@ impl RabbitBroker {
         work: impl FnMut(&mut Counter) -> Result<T, Failure> + Send + 'static,
         explain: impl FnOnce(Failure) -> E,
     ) -> Result<T, E> {
-        self.open()?.bell.ask(deadline, work)?.map_err(explain)
+        self.open()?.bell.ask(deadline, Late::Skip, work)?.map_err(explain)
     }
 }
 
@@ -194,7 +194,9 @@ impl Broker for RabbitBroker {
             counter.record().remove_queue(&name);
             Ok(())
         };
-        self.ask(deadline, delete, |failure| answer::delete(failure, queue))
+        let late = if options == DeleteOptions::default() { Late::Do } else { Late::Skip };
+        let deleted = self.open()?.bell.ask(deadline, late, delete)?;
+        deleted.map_err(|failure| answer::delete(failure, queue, options))
     }
 
     fn delete_exchange(&self, exchange: &Name, deadline: Instant) -> Result<(), DeleteError> {
@@ -205,7 +207,7 @@ impl Broker for RabbitBroker {
             counter.record().remove_exchange(&name);
             Ok(())
         };
-        self.ask(deadline, delete, |failure| answer::delete(failure, exchange))
+        self.ask(deadline, delete, |failure| answer::delete(failure, exchange, DeleteOptions::default()))
     }
 
     fn queue_status(&self, queue: &Name, deadline: Instant) -> Result<QueueStatus, AttachError> {
@@ -296,13 +298,17 @@ impl Core {
 
     fn close(&self, deadline: Instant) -> Result<(), CloseError> {
         self.closed.store(true, Ordering::Release);
+        // How those ended that were dropped before is no news.
+        self.producers.lock().retain(|closer| !closer.is_finished());
         let producers = self.producers.lock().clone();
         let consumers = self.consumers.lock().clone();
         producers.iter().for_each(|closer| closer.close(deadline));
         consumers.iter().for_each(|closer| closer.close(deadline));
         let flushed = producers.iter().all(|closer| threads::wait(closer.finished(), deadline));
         let ended = consumers.iter().all(|closer| threads::wait(closer.finished(), deadline));
-        let said_goodbye = [&self.publishing, &self.consuming].map(|side| side.close(deadline));
+        let sides = [&self.publishing, &self.consuming];
+        sides.iter().for_each(|side| side.ask_to_close(deadline));
+        let said_goodbye = sides.map(|side| side.close(deadline));
         let unsettled = producers.iter().any(producer::Closer::left_unsettled);
         if flushed && ended && said_goodbye == [true, true] && !unsettled {
             self.threads.join_all();

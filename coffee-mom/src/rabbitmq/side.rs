@@ -48,10 +48,15 @@ impl SideOf {
         self.line.wait(deadline).map(drop).map_err(ConnectError::from)
     }
 
+    /// Has the line closed by the deadline. Does not block.
+    pub(super) fn ask_to_close(&self, deadline: Instant) {
+        self.line.close(deadline);
+    }
+
     /// Closes the line; true if its last link was closed by the deadline. A keeper that is just
     /// connecting is left alone: it ends by itself, at the latest when its attempt times out.
     pub(super) fn close(&self, deadline: Instant) -> bool {
-        self.line.close(deadline);
+        self.ask_to_close(deadline);
         let in_time = self.line.wait_closed(deadline);
         if !in_time {
             self.line.kill();

@@ -1,7 +1,13 @@
 //! The socket below amiquip: connecting by a deadline, the switch that kills it, and the stream
-//! that amiquip's I/O thread gets. No AMQP here, and no encryption of its own: that is `tls`.
+//! that amiquip's I/O thread gets. No AMQP here, and no encryption of its own: that is `tls`. What
+//! has to be changed in AMQP's bytes on their way is in `login` for those that go out, and below
+//! `frames` for those that come.
 
+mod fields;
 mod frames;
+mod login;
+mod nesting;
+mod reply;
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
@@ -19,7 +25,8 @@ use super::failure::Failure;
 use super::flow::Flow;
 use super::tls::TlsStream;
 
-use frames::FrameSizes;
+use frames::Frames;
+pub(super) use login::Login;
 
 /// When a silent connection is probed for the first time, and how often after. Heartbeats are
 /// faster; this is for a broker that wants none. There is no bound on how long sent data may stay
@@ -142,7 +149,8 @@ pub(super) struct Stream {
     transport: Transport,
     socket: Socket,
     flow: Arc<Flow>,
-    frames: FrameSizes,
+    frames: Frames,
+    login: Login,
     _alive: Sender<Infallible>,
 }
 
@@ -153,15 +161,17 @@ pub(super) enum Transport {
 }
 
 impl Stream {
-    /// A stream whose frames have `max_frame` bytes at most, or as many as RabbitMQ likes if it is 0.
+    /// A stream that logs in by `login`, and whose frames have `max_frame` bytes at most, or as many as
+    /// RabbitMQ likes if it is 0.
     pub(super) fn new(
         transport: Transport,
         socket: Socket,
         flow: Arc<Flow>,
+        login: Login,
         max_frame: u32,
         alive: Sender<Infallible>,
     ) -> Self {
-        Self { transport, socket, flow, frames: FrameSizes::new(max_frame), _alive: alive }
+        Self { transport, socket, flow, frames: Frames::new(max_frame), login, _alive: alive }
     }
 }
 
@@ -179,17 +189,19 @@ impl Read for Stream {
             Transport::Plain(socket) => socket.read(buffer),
             Transport::Tls(stream) => stream.read(buffer),
         }?;
-        self.frames.check(&buffer[..read])?;
+        self.frames.pass(&mut buffer[..read])?;
         Ok(read)
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let revealed = self.login.reveal(bytes);
         let written = match &mut self.transport {
-            Transport::Plain(socket) => socket.write(bytes),
-            Transport::Tls(stream) => stream.write(bytes),
+            Transport::Plain(socket) => socket.write(&revealed),
+            Transport::Tls(stream) => stream.write(&revealed),
         }?;
+        self.login.written(written);
         // amiquip offers all that it has each time.
         self.flow.written(written, bytes.len() - written);
         Ok(written)

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, at
 
 use crate::broker::Broker;
 use crate::consumer::{Consumer, ConsumerOptions, Delivery};
+use crate::deadline::{after, later};
 use crate::middleware::StopError;
 use crate::name::Name;
 use crate::producer::{ProducerOptions, Settled};
@@ -21,7 +22,7 @@ use super::Semantics;
 use super::client::ClientOptions;
 use super::error::{CallError, NoError, SetupError};
 use super::outbox::{Fate, Outbox, Parcel};
-use super::task::Task;
+use super::task::{SHORTEST_PAUSE, Task};
 use super::wire::{CallId, Reply, Request, Status};
 
 /// A reply, or why there is none.
@@ -49,15 +50,16 @@ pub(super) struct Counts {
 
 /// A client without types.
 pub(super) struct Caller {
-    calls: Sender<(Call, Sender<Answer>)>,
+    // Dropped before `calls`, whose end would stop the thread without its grace.
     task: Task,
+    calls: Sender<(Call, Sender<Answer>)>,
     pub(super) counts: Arc<Counts>,
 }
 
 impl Caller {
     /// Declares the queue of replies and starts the thread.
     pub(super) fn start(broker: Arc<dyn Broker>, name: &str, options: &ClientOptions) -> Result<Self, SetupError> {
-        let deadline = Instant::now() + options.setup;
+        let deadline = after(options.setup);
         let replies = broker.declare_queue(&QueueSpec::anonymous(), deadline)?;
         let consumer = broker.consumer(&replies, ConsumerOptions::default(), deadline)?;
         let producer = broker.producer(ProducerOptions::default())?;
@@ -86,7 +88,7 @@ impl Caller {
             SendTimeoutError::Timeout(_) => CallError::Busy,
             SendTimeoutError::Disconnected(_) => CallError::Closed,
         })?;
-        answered.recv_deadline(deadline + SLACK).unwrap_or_else(|error| match error {
+        answered.recv_deadline(later(deadline, SLACK)).unwrap_or_else(|error| match error {
             RecvTimeoutError::Timeout => Err(CallError::Timeout),
             RecvTimeoutError::Disconnected => Err(CallError::Closed),
         })
@@ -172,7 +174,7 @@ impl Desk {
         self.next += 1;
         let alarm = Instant::now();
         self.alarms.insert((alarm, number));
-        self.open.insert(number, Open { call, answer, tries: 0, pause: self.options.retry, alarm });
+        self.open.insert(number, Open { call, answer, tries: 0, pause: self.options.retry.max(SHORTEST_PAUSE), alarm });
     }
 
     /// Sends requests whose time has come, for the first time or again, and ends calls whose time is over.
@@ -197,9 +199,10 @@ impl Desk {
             open.tries += 1;
             open.alarm = match self.options.semantics {
                 Semantics::Maybe => open.call.deadline,
-                _ => open.call.deadline.min(now + open.pause),
+                _ => open.call.deadline.min(later(now, open.pause)),
             };
-            open.pause = (open.pause * 2).min(self.options.retry * LONGEST_PAUSE);
+            let longest = self.options.retry.max(SHORTEST_PAUSE).saturating_mul(LONGEST_PAUSE);
+            open.pause = open.pause.saturating_mul(2).min(longest);
             self.alarms.insert((open.alarm, number));
             let request = Request {
                 id: CallId { caller: self.id.clone(), number },

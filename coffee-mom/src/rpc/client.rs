@@ -28,8 +28,8 @@ pub struct ClientOptions {
     pub semantics: Semantics,
     /// Most calls at a time; others wait for their turn. At least 1.
     pub calls: usize,
-    /// How long it waits for a reply before it sends a request again. Each time twice as long, up to
-    /// 32 times.
+    /// How long it waits for a reply before it sends a request again; brought up to a millisecond. Each
+    /// time twice as long, up to 32 times.
     pub retry: Duration,
     /// How long its making may take.
     pub setup: Duration,
@@ -62,10 +62,10 @@ impl ClientOptions {
         self
     }
 
-    /// Sets the pause before a request is sent again; brought up to a millisecond.
+    /// Sets the pause before a request is sent again.
     #[must_use]
     pub fn retry(mut self, pause: Duration) -> Self {
-        self.retry = pause.max(Duration::from_millis(1));
+        self.retry = pause;
         self
     }
 

@@ -53,8 +53,10 @@ pub enum Semantics {
     #[default]
     AtLeastOnce,
     /// It is sent again until there is a reply, and the server keeps replies to know repetitions by.
-    /// Executed once or not at all as long as one server serves the queue, and within its
-    /// [`Limits`]; a repetition past them is answered by [`CallError::Forgotten`].
+    /// Executed once or not at all as long as one server serves the queue, and within its [`Limits`]. A
+    /// repetition past those of replies is answered by [`CallError::Forgotten`]. Past that of
+    /// callers the server knows nothing of the caller that it has forgotten, and executes its
+    /// repetition again.
     ///
     /// What a server has kept ends with it. If it dies after executing and before its reply arrives, and
     /// another takes the queue over before the deadline, the call may be executed there once more:

@@ -1,28 +1,33 @@
 //! The thread of a server that talks to the broker: takes requests, passes them to the workers, and
 //! sends their replies.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, at, never, select};
 
-use crate::consumer::{Consumer, Delivery, DeliveryTag};
+use crate::consumer::{Consumer, ConsumerEnd, Delivery, DeliveryTag};
+use crate::deadline::{after, later};
+use crate::name::Name;
 use crate::producer::{Producer, PublishError, Refusal};
 
 use super::Semantics;
 use super::outbox::{Fate, Outbox, Parcel};
 use super::server::ServerOptions;
 use super::table::{Admission, Table};
+use super::task::note_end;
 use super::wire::{CallId, Reply, Request, ReturnAddress, Status};
 
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct Record {
     pub(super) executed: AtomicU64,
     pub(super) repetitions: AtomicU64,
     pub(super) foreign: AtomicU64,
     pub(super) unclaimed: AtomicU64,
+    /// Why it gets nothing more.
+    pub(super) end: OnceLock<ConsumerEnd>,
 }
 
 /// What is left to do about a call when it is executed.
@@ -47,6 +52,7 @@ pub(super) struct Finished {
 }
 
 pub(super) struct Service {
+    queue: Name,
     consumer: Box<dyn Consumer>,
     outbox: Outbox<Ticket>,
     shared: bool,
@@ -59,20 +65,21 @@ pub(super) struct Service {
     /// Calls that are neither replied to nor dropped.
     in_hand: usize,
     most_in_hand: usize,
-    counts: Arc<Counts>,
+    record: Arc<Record>,
 }
 
 impl Service {
     pub(super) fn new(
+        queue: &Name,
         consumer: Box<dyn Consumer>,
         producer: Box<dyn Producer>,
         options: &ServerOptions,
-        jobs: Sender<Job>,
-        to_do: Receiver<Job>,
+        (jobs, to_do): (Sender<Job>, Receiver<Job>),
         results: Receiver<Finished>,
-        counts: Arc<Counts>,
+        record: Arc<Record>,
     ) -> Self {
         Self {
+            queue: queue.clone(),
             consumer,
             outbox: Outbox::new(producer),
             shared: options.shared,
@@ -83,7 +90,7 @@ impl Service {
             results,
             in_hand: 0,
             most_in_hand: usize::from(options.in_hand.get()),
-            counts,
+            record,
         }
     }
 
@@ -117,10 +124,13 @@ impl Service {
                 recv(deliveries) -> delivery => match delivery {
                     Ok(delivery) => self.take(&delivery),
                     // What is in hand can still be finished.
-                    Err(_) => until = Some(now + self.patience),
+                    Err(_) => {
+                        note_end(&self.record.end, self.consumer.as_ref(), &self.queue);
+                        until = Some(later(now, self.patience));
+                    }
                 },
                 recv(self.results) -> finished => if let Ok(Finished { ticket, reply }) = finished {
-                    self.counts.executed.fetch_add(1, Ordering::Relaxed);
+                    self.record.executed.fetch_add(1, Ordering::Relaxed);
                     self.reply(ticket, reply);
                 },
                 recv(self.outbox.settled()) -> settled => if let Ok(settled) = settled {
@@ -134,7 +144,7 @@ impl Service {
 
     fn take(&mut self, delivery: &Delivery) {
         let Some(request) = Request::of(&delivery.message) else {
-            self.counts.foreign.fetch_add(1, Ordering::Relaxed);
+            self.record.foreign.fetch_add(1, Ordering::Relaxed);
             self.ack(delivery.tag);
             return;
         };
@@ -151,7 +161,7 @@ impl Service {
             }
             let admission = self.table.admit(&request.id, request.low);
             if admission != Admission::Execute {
-                self.counts.repetitions.fetch_add(1, Ordering::Relaxed);
+                self.record.repetitions.fetch_add(1, Ordering::Relaxed);
             }
             match admission {
                 Admission::Execute => ticket.keep = Some(request.id),
@@ -175,7 +185,7 @@ impl Service {
             self.table.keep(&id, &reply);
         }
         let (to, message) = (ticket.address.to.clone(), reply.message(&ticket.address));
-        self.outbox.push(Parcel { key: ticket, to, message, until: Instant::now() + self.patience });
+        self.outbox.push(Parcel { key: ticket, to, message, until: after(self.patience) });
     }
 
     fn tell_all(&mut self, fates: Vec<(Ticket, Fate)>) {
@@ -187,7 +197,7 @@ impl Service {
                     continue;
                 }
                 Fate::Delivered => {}
-                _ => drop(self.counts.unclaimed.fetch_add(1, Ordering::Relaxed)),
+                _ => drop(self.record.unclaimed.fetch_add(1, Ordering::Relaxed)),
             }
             self.in_hand -= 1;
             if let Some(tag) = ticket.ack {

@@ -10,14 +10,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::broker::Broker;
-use crate::consumer::ConsumerOptions;
+use crate::consumer::{ConsumerEnd, ConsumerOptions};
+use crate::deadline::after;
 use crate::middleware::StopError;
 use crate::name::Name;
 use crate::producer::ProducerOptions;
 use crate::topology::QueueSpec;
 
 use super::error::SetupError;
-use super::serve::{Counts, Finished, Job, Service};
+use super::serve::{Finished, Job, Record, Service};
 use super::table::Limits;
 use super::task::Task;
 use super::wire::Reply;
@@ -119,14 +120,15 @@ pub struct ServerStats {
 /// Executes the calls that come to one queue, on threads of its own.
 ///
 /// Requests that can't be decoded, and handlers that panic, are answered by errors; the server goes on. It ends
-/// when it is stopped, when its queue is deleted or when its connection is closed. Dropping it stops it, and
+/// when it is stopped, and by itself when its queue is deleted or its connection closed, as
+/// [`ended`](Self::ended) tells. Dropping it stops it, and
 /// waits at most five seconds for the calls in hand, and for each worker.
 pub struct Server {
     queue: Name,
     // Dropped before the workers, which end when it does.
     service: Task,
     workers: Vec<Task>,
-    counts: Arc<Counts>,
+    record: Arc<Record>,
 }
 
 impl Server {
@@ -158,30 +160,32 @@ impl Server {
         options: &ServerOptions,
         execute: impl Fn(&[u8]) -> Reply + Clone + Send + 'static,
     ) -> Result<Self, SetupError> {
-        let deadline = Instant::now() + options.setup;
+        let deadline = after(options.setup);
         let queue = broker.declare_queue(queue, deadline)?;
         let producer = broker.producer(ProducerOptions::default())?;
         let consuming = ConsumerOptions::default().prefetch(options.in_hand);
         let consuming = if options.shared { consuming } else { consuming.exclusive() };
         let consumer = broker.consumer(&queue, consuming, deadline)?;
+        // Dropped after `jobs` if this fails: the workers end when that does.
+        let mut workers = Vec::new();
         // Both have room for all calls in hand, so sending to them never waits.
         let in_hand = usize::from(options.in_hand.get());
         let (jobs, to_do) = bounded(in_hand);
         let (done, results) = bounded(in_hand);
-        let workers = (0..options.workers.max(1)).map(|worker| {
+        for worker in 0..options.workers.max(1) {
             let (to_do, done, execute) = (to_do.clone(), done.clone(), execute.clone());
-            Task::start(&format!("rpc work {worker} {queue}"), move |_| execute_all(&to_do, &done, execute))
-        });
-        let workers = workers.collect::<Result<Vec<_>, _>>()?;
-        let counts = Arc::new(Counts::default());
-        let service = Service::new(consumer, producer, options, jobs, to_do, results, counts.clone());
+            let work = move |_| execute_all(&to_do, &done, execute);
+            workers.push(Task::start(&format!("rpc work {worker} {queue}"), work)?);
+        }
+        let record = Arc::new(Record::default());
+        let service = Service::new(&queue, consumer, producer, options, (jobs, to_do), results, record.clone());
         // The connection is kept by the service as long as it needs it.
         let service = Task::start(&format!("rpc serve {queue}"), move |stop| {
             let clean = service.run(&stop);
             drop(broker);
             clean
         })?;
-        Ok(Self { queue, service, workers, counts })
+        Ok(Self { queue, service, workers, record })
     }
 
     /// The queue that it serves, by the broker's name for it.
@@ -193,13 +197,19 @@ impl Server {
     /// What it has seen so far.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
-        let counts = &self.counts;
+        let record = &self.record;
         ServerStats {
-            executed: counts.executed.load(Ordering::Relaxed),
-            repetitions: counts.repetitions.load(Ordering::Relaxed),
-            foreign: counts.foreign.load(Ordering::Relaxed),
-            unclaimed: counts.unclaimed.load(Ordering::Relaxed),
+            executed: record.executed.load(Ordering::Relaxed),
+            repetitions: record.repetitions.load(Ordering::Relaxed),
+            foreign: record.foreign.load(Ordering::Relaxed),
+            unclaimed: record.unclaimed.load(Ordering::Relaxed),
         }
+    }
+
+    /// Why it gets no more requests though nobody has stopped it; none while it does.
+    #[must_use]
+    pub fn ended(&self) -> Option<ConsumerEnd> {
+        self.record.end.get().copied()
     }
 
     /// Takes no more requests, and waits until the calls in hand are executed and replied to.

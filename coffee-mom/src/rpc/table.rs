@@ -17,7 +17,8 @@ pub struct Limits {
     /// Most bytes of replies, as for their number; one larger reply is kept alone.
     pub bytes: usize,
     /// Most callers; past it, the one that was silent for longest is forgotten, and with it that its calls
-    /// were executed: choose more than there will be at the same time.
+    /// were executed: a repetition that comes after that is executed again. So choose more than there
+    /// will be at the same time. Callers of which a call is being executed are kept all the same.
     pub callers: usize,
 }
 
@@ -52,6 +53,12 @@ struct Caller {
     calls: BTreeMap<u64, Option<Reply>>,
     /// When it was heard of last, in requests.
     heard: u64,
+}
+
+impl Caller {
+    fn is_running(&self) -> bool {
+        self.calls.values().any(Option::is_none)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -144,7 +151,8 @@ impl Table {
 
     fn make_room_for_caller(&mut self) {
         while self.callers.len() >= self.limits.callers.max(1) {
-            let silent = self.callers.iter().min_by_key(|(_, caller)| caller.heard).map(|(id, _)| id.clone());
+            let idle = self.callers.iter().filter(|(_, caller)| !caller.is_running());
+            let silent = idle.min_by_key(|(_, caller)| caller.heard).map(|(id, _)| id.clone());
             let Some(caller) = silent.and_then(|id| self.callers.remove(&id)) else { return };
             for reply in caller.calls.into_values().flatten() {
                 self.replies -= 1;
@@ -215,6 +223,17 @@ mod tests {
         assert_eq!(table.callers.len(), 2);
         assert!(!table.callers.contains_key("b"));
         assert_eq!((table.replies, table.bytes), (1, 1));
+    }
+
+    #[test]
+    fn a_caller_is_not_forgotten_while_its_call_is_executed() {
+        let mut table = Table::new(Limits { callers: 1, ..Limits::default() });
+        assert_eq!(table.admit(&call("a", 0), 0), Admission::Execute);
+        execute(&mut table, &call("b", 0), 0, 1);
+        assert_eq!(table.admit(&call("a", 0), 0), Admission::Ignore);
+        table.keep(&call("a", 0), &reply(1));
+        execute(&mut table, &call("c", 0), 0, 1);
+        assert_eq!(table.callers.keys().collect::<Vec<_>>(), ["c"]);
     }
 
     #[test]

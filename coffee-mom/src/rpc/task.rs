@@ -2,13 +2,19 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
+use crate::consumer::{Consumer, ConsumerEnd};
 use crate::middleware::StopError;
+use crate::name::Name;
+
+/// The least pause between two tries, whatever is asked for: a thread must not spin.
+pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long a drop waits for the thread.
 pub(super) const DROP_GRACE: Duration = Duration::from_secs(5);
@@ -18,7 +24,13 @@ pub(super) struct Task {
     stop: Sender<Instant>,
     /// Disconnects when the thread is about to end.
     finished: Receiver<Infallible>,
-    thread: Mutex<Option<JoinHandle<bool>>>,
+    thread: Mutex<Thread>,
+}
+
+enum Thread {
+    Running(JoinHandle<bool>),
+    /// Joined. Whether it has ended well is remembered for all that ask.
+    Ended(Result<(), StopError>),
 }
 
 impl Task {
@@ -33,7 +45,7 @@ impl Task {
             drop(finish);
             clean
         })?;
-        Ok(Self { stop, finished, thread: Mutex::new(Some(thread)) })
+        Ok(Self { stop, finished, thread: Mutex::new(Thread::Running(thread)) })
     }
 
     /// Asks it to stop by `deadline`; the first that asks is the one that counts. Does not wait.
@@ -55,15 +67,27 @@ impl Task {
             Err(RecvTimeoutError::Timeout) => return Err(StopError::Deadline),
             Err(RecvTimeoutError::Disconnected) => {}
         }
-        match self.thread.lock().take().map(JoinHandle::join) {
-            None | Some(Ok(true)) => Ok(()),
-            Some(Ok(false)) => Err(StopError::Deadline),
-            Some(Err(_)) => {
-                log::error!("a thread of remote calls panicked");
-                Err(StopError::Deadline)
-            }
-        }
+        let mut thread = self.thread.lock();
+        // Replaced below; nobody sees it in between.
+        let ended = match std::mem::replace(&mut *thread, Thread::Ended(Err(StopError::Deadline))) {
+            Thread::Ended(ended) => ended,
+            Thread::Running(thread) => thread.join().map_or_else(
+                |_| {
+                    log::error!("a thread of remote calls panicked");
+                    Err(StopError::Deadline)
+                },
+                |clean| if clean { Ok(()) } else { Err(StopError::Deadline) },
+            ),
+        };
+        *thread = Thread::Ended(ended.clone());
+        ended
     }
+}
+
+/// Keeps and logs why a thread gets nothing more from its queue, though nobody has stopped it.
+pub(super) fn note_end(end: &OnceLock<ConsumerEnd>, consumer: &dyn Consumer, queue: &Name) {
+    let why = *end.get_or_init(|| consumer.ended().unwrap_or(ConsumerEnd::Closed));
+    log::warn!("nothing more is taken from {queue}: {why}");
 }
 
 impl Drop for Task {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use coffee_mom::faults::{FaultPlan, FaultyBroker};
 use coffee_mom::rpc::{
@@ -212,6 +213,35 @@ pub fn a_closed_client_tells_those_who_wait(url: &str) {
     });
     arrived.recv_deadline(soon()).unwrap();
     assert_eq!(client.call(&2, soon()), Err(CallError::Closed));
+}
+
+pub fn a_dropped_client_leaves_no_queue(url: &str) {
+    let broker = connect(url);
+    let queue = broker.declare_queue(&own_queue(), soon()).unwrap();
+    let mut requests = consumer(&*broker, &queue, 1);
+    let client = Client::<u32, u32>::new(broker.clone(), &queue, ClientOptions::default()).unwrap();
+    assert_eq!(client.call(&1, shortly()), Err(CallError::Timeout));
+    let request = take(&*requests);
+    let replies = name(request.message.properties().reply_to.as_deref().unwrap());
+    assert_eq!(status(&*broker, &replies).consumers, 1);
+    drop(client);
+    assert_eq!(broker.queue_status(&replies, soon()), Err(AttachError::UnknownQueue(replies)));
+    requests.close(soon()).unwrap();
+}
+
+pub fn a_server_says_why_it_has_ended(url: &str) {
+    let broker = connect(url);
+    let server = Server::start(broker.clone(), &own_queue(), ServerOptions::default(), half).unwrap();
+    assert_eq!(server.ended(), None);
+    broker.delete_queue(server.queue(), DeleteOptions::default(), soon()).unwrap();
+    while server.ended().is_none() {
+        assert!(Instant::now() < soon());
+        thread::yield_now();
+    }
+    assert_eq!(server.ended(), Some(ConsumerEnd::QueueDeleted));
+    let stopped = Server::start(broker, &own_queue(), ServerOptions::default(), half).unwrap();
+    stopped.stop(soon()).unwrap();
+    assert_eq!(stopped.ended(), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod calls;
+mod extremes;
 mod objects;
 #[path = "../support/mod.rs"]
 mod support;
@@ -44,9 +45,13 @@ on_each_broker! {
     calls::a_stop_finishes_what_is_in_hand
     calls::a_queue_has_one_server_unless_it_is_shared
     calls::a_closed_client_tells_those_who_wait
+    calls::a_dropped_client_leaves_no_queue
+    calls::a_server_says_why_it_has_ended
     objects::objects_move_while_they_are_called
     objects::objects_stay_if_there_is_no_other_host
     objects::objects_have_one_place
+    objects::a_dropped_host_leaves_no_queue
+    objects::a_host_says_why_it_has_ended
 }
 
 fn connect(url: &str) -> Arc<dyn Broker> {

@@ -9,7 +9,7 @@ use coffee_mom::faults::{FaultPlan, FaultyBroker};
 use coffee_mom::rpc::objects::{self, Host, HostOptions, InsertError, MoveError, Object};
 use coffee_mom::rpc::{CallError, ClientOptions, NoError, Semantics};
 use coffee_mom::*;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::support::*;
 use crate::{connect, impatient, insist, own_queue, shortly, unique};
@@ -146,4 +146,135 @@ pub fn objects_have_one_place(url: &str) {
     let long = "x".repeat(256);
     assert_eq!(client.call(&long, &1, soon()), Err(CallError::ObjectId(NameError::TooLong(256))));
     broker.delete_exchange(&space, soon()).unwrap();
+}
+
+pub fn a_dropped_host_leaves_no_queue(url: &str) {
+    let (space, broker) = (unique("dropped"), connect(url));
+    let host = Host::<Counter>::start(broker.clone(), &space, HostOptions::default()).unwrap();
+    let address = host.address().clone();
+    assert_eq!(status(&*broker, &address).consumers, 1);
+    drop(host);
+    assert_eq!(broker.queue_status(&address, soon()), Err(AttachError::UnknownQueue(address)));
+    broker.delete_exchange(&space, soon()).unwrap();
+}
+
+pub fn a_host_says_why_it_has_ended(url: &str) {
+    let (space, broker) = (unique("ended"), connect(url));
+    let host = Host::<Counter>::start(broker.clone(), &space, HostOptions::default()).unwrap();
+    assert_eq!(host.ended(), None);
+    broker.delete_queue(host.address(), DeleteOptions::default(), soon()).unwrap();
+    // It closes its end of the orders when it has ended.
+    while host.move_to("a", &space, soon()) != Err(MoveError::Closed) {}
+    assert_eq!(host.ended(), Some(ConsumerEnd::QueueDeleted));
+    broker.delete_exchange(&space, soon()).unwrap();
+}
+
+/// Two hosts, and an offer of the object `x` to the second that the broker may repeat. The object was
+/// there, and is back at the first.
+struct Repeated {
+    broker: Arc<dyn Broker>,
+    space: Name,
+    hosts: [Host<Counter>; 2],
+    client: objects::Client<Counter>,
+    producer: Box<dyn Producer>,
+    offer: Message,
+}
+
+impl Repeated {
+    fn new(options: &HostOptions) -> Self {
+        let (broker, space): (Arc<dyn Broker>, _) = (Arc::new(MemoryBroker::new()), name("space"));
+        let hosts = [(); 2].map(|()| Host::start(broker.clone(), &space, options.clone()).unwrap());
+        hosts[0].insert("x", Counter(0), soon()).unwrap();
+        let seen = broker.declare_queue(&own_queue(), soon()).unwrap();
+        let spy = consumer(&*broker, &seen, 1);
+        assert_eq!(hosts[0].move_to("x", &seen, shortly()), Err(MoveError::InDoubt));
+        let offer = take(&*spy).message;
+        let client = objects::Client::new(broker.clone(), &space, ClientOptions::default()).unwrap();
+        let producer = broker.producer(ProducerOptions::default()).unwrap();
+        let mut all = Self { broker, space, hosts, client, producer, offer };
+        all.offer_again();
+        assert_eq!(all.client.call("x", &1, soon()), Ok(1));
+        all.hosts[1].move_to("x", all.hosts[0].address(), soon()).unwrap();
+        all
+    }
+
+    fn send(&mut self, message: Message) {
+        self.producer.publish(&Route::queue(self.hosts[1].address()), message, soon()).unwrap();
+    }
+
+    fn offer_again(&mut self) {
+        self.send(self.offer.clone());
+        self.wait_for_second();
+    }
+
+    /// Until the second host has handled all that it was sent: it answers a call to an object that never was.
+    fn wait_for_second(&mut self) {
+        let replies = self.broker.declare_queue(&own_queue(), soon()).unwrap();
+        let answers = consumer(&*self.broker, &replies, 1);
+        let headers = [("rpc-semantics", "at-most-once"), ("rpc-caller", "test"), ("rpc-object", "nothing")];
+        let call = Properties::default().correlation_id("0").reply_to(replies.as_str()).header("rpc-low", 0);
+        let call = headers.into_iter().fold(call, |call, (header, text)| call.header(header, text));
+        self.send(Message::new(vec![]).with(call));
+        take(&*answers);
+    }
+}
+
+#[test]
+fn a_repeated_offer_revives_nothing() {
+    let mut options = HostOptions::default();
+    options.traces = 2;
+    let mut all = Repeated::new(&options);
+    // Only two objects, so both are known, however often one of them moves.
+    let [a, b] = &all.hosts;
+    a.insert("y", Counter(0), soon()).unwrap();
+    for _ in 0..3 {
+        a.move_to("y", b.address(), soon()).unwrap();
+        b.move_to("y", a.address(), soon()).unwrap();
+    }
+    all.offer_again();
+    for n in 2..8 {
+        assert_eq!(all.client.call("x", &1, soon()), Ok(n));
+    }
+}
+
+#[test]
+fn a_repeated_offer_is_not_taken_while_a_later_one_waits() {
+    let mut all = Repeated::new(&HostOptions::default().retry(Duration::from_secs(60)));
+    // So that the second host can't have calls led to it.
+    all.broker.delete_exchange(&all.space, soon()).unwrap();
+    assert_eq!(all.hosts[0].move_to("x", all.hosts[1].address(), shortly()), Err(MoveError::InDoubt));
+    all.wait_for_second();
+    all.broker.declare_exchange(&ExchangeSpec::new(all.space.clone(), ExchangeKind::Direct), soon()).unwrap();
+    all.offer_again();
+    assert_eq!(all.client.call("x", &1, soon()), Err(CallError::Unroutable));
+}
+
+/// A state that can't be sent.
+#[derive(Deserialize)]
+struct Rock;
+
+impl Serialize for Rock {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("planned")
+    }
+}
+
+impl Object for Rock {
+    type Request = u64;
+    type Response = u64;
+    type Error = NoError;
+
+    fn call(&mut self, n: u64) -> Result<u64, NoError> {
+        Ok(n)
+    }
+}
+
+#[test]
+fn an_encoder_that_panics_takes_no_object_along() {
+    let (broker, space): (Arc<dyn Broker>, _) = (Arc::new(MemoryBroker::new()), name("space"));
+    let host = Host::start(broker.clone(), &space, HostOptions::default()).unwrap();
+    ["x", "y"].into_iter().for_each(|id| host.insert(id, Rock, soon()).unwrap());
+    assert!(matches!(host.move_to("x", &name("elsewhere"), soon()), Err(MoveError::Encode(_))));
+    let client = objects::Client::<Rock>::new(broker, &space, ClientOptions::default()).unwrap();
+    assert_eq!(["x", "y"].map(|id| client.call(id, &1, soon())), [Ok(1), Ok(1)]);
 }

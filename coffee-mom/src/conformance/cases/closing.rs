@@ -2,10 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 
+use super::super::control::{Connect, Wishes};
 use super::super::steps::*;
+use crate::broker::CloseError;
+
+/// How soon a publish that waits hears of a close: far before the close gives up, or the publish does.
+const PROMPT: Duration = Duration::from_secs(3);
 
 pub(in super::super) fn with_unconfirmed_publishes(subject: &dyn Subject) -> Verified {
     const ALL: u64 = 1000;
@@ -104,15 +110,70 @@ pub(in super::super) fn by_dropping(subject: &dyn Subject) -> Verified {
     let endpoint = Endpoint::queue(broker.clone(), &spec, EndpointOptions::default())?;
     endpoint.start_consuming(Box::new(tell), soon())?;
     let (dropped, is_dropped) = bounded(1);
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            drop((producer, consumer, endpoint, broker));
-            // Nobody listens any more if that took too long.
-            let _ = dropped.send_deadline((), soon());
-        });
-        Ok::<_, Failure>(is_dropped.recv_deadline(soon())?)
+    let dropping = thread::Builder::new().name("drop all".to_owned()).spawn(move || {
+        drop((producer, consumer, endpoint, broker));
+        // Nobody listens any more if that took too long.
+        let _ = dropped.try_send(());
     })?;
+    // A drop that hangs is left behind: to join it would be to hang as well.
+    is_dropped.recv_deadline(soon()).map_err(|error| Failure::new(format_args!("the drop has not ended: {error}")))?;
+    dropping.join().map_err(|_| Failure::new("a drop panicked"))?;
     await_ready(&*other, &queue, 6)?;
     ensure_eq!(take_all(&mut *self::consumer(&*other, &queue, 6)?, 6)?, [4, 5, 6, 7, 8, 9], "what was not acked");
     ensure_nothing_left(&*other, &queue)
+}
+
+pub(in super::super) fn wakes_publishers(subject: &dyn Subject) -> Verified {
+    let broker = subject.connect()?;
+    let queue = declare(&*broker, &QueueSpec::named(subject.name("full")?).bounded(1, 1 << 20))?;
+    publish(&*broker, &queue, 0..1)?;
+    let closed = close_under_publishers(&*broker, &queue, soon())?;
+    ensure_eq!(closed, Ok(()), "a close under publishers");
+    Ok(())
+}
+
+pub(in super::super) fn wakes_publishers_cut_off(subject: &dyn Subject) -> Verified {
+    let control = subject.control(&Wishes::default())?;
+    let broker = control.connect(&Connect::default().through_proxy(), after(60))?;
+    let queue = work_queue(subject, &*broker)?;
+    control.proxy().pause();
+    let closed = close_under_publishers(&*broker, &queue, Instant::now() + 2 * PROMPT)?;
+    ensure_eq!(closed, Err(CloseError::Deadline), "a close without answers to what was published");
+    Ok(())
+}
+
+/// Closes while publishers wait, for the queue or for their windows, and says how that ended.
+fn close_under_publishers(broker: &dyn Broker, queue: &Name, by: Instant) -> Result<Result<(), CloseError>, Failure> {
+    const PUBLISHERS: usize = 4;
+    let new_producer = || broker.producer(ProducerOptions::default().window(1, 1 << 20));
+    let (tell, told) = bounded(PUBLISHERS);
+    thread::scope(|scope| {
+        for _ in 0..PUBLISHERS {
+            let (mut producer, tell) = (new_producer()?, tell.clone());
+            scope.spawn(move || tell.try_send((refusal(&mut *producer, queue, soon()), Instant::now())));
+        }
+        // Once one that came last has lost its patience, the others have long been waiting.
+        let hasty = refusal(&mut *new_producer()?, queue, Instant::now() + Duration::from_millis(100));
+        ensure!(hasty.is_back_pressure(), "a hasty publish: {hasty}");
+        let start = Instant::now();
+        let closed = broker.close(by);
+        for _ in 0..PUBLISHERS {
+            let (refused, woken) =
+                told.recv_timeout(PROMPT).map_err(|_| Failure::new("a publish waits on after the close"))?;
+            ensure_eq!(refused, PublishError::Closed, "what ends the wait of a publish");
+            let late = woken.saturating_duration_since(start);
+            ensure!(late < PROMPT, "a publish waited on for {late:?} after the close");
+        }
+        Ok(closed)
+    })
+}
+
+/// Publishes and takes settlements until a publish is refused.
+fn refusal(producer: &mut dyn Producer, queue: &Name, deadline: Instant) -> PublishError {
+    loop {
+        match producer.publish(&Route::queue(queue), body(0), deadline) {
+            Ok(_) | Err(PublishError::SettlementsFull) => producer.settled().try_iter().for_each(drop),
+            Err(error) => return error,
+        }
+    }
 }

@@ -125,18 +125,21 @@ pub(in super::super) fn closed_by_force(subject: &dyn Subject) -> Verified {
     thread::scope(|scope| {
         let publishing = scope.spawn(|| {
             let (mut published, mut settled) = (0, 0);
+            let confirmed = |producer: &dyn Producer| {
+                let range = producer.settled().recv_deadline(after(60))?;
+                ensure_eq!(range.outcome, Outcome::Confirmed, "a publish");
+                Ok(range.count())
+            };
             while stopped.is_empty() && stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Empty) {
                 producer.publish(&Route::queue(&queue), body(published), after(60))?;
                 published += 1;
                 // A few in flight, so that the load is one of confirms and not of memory.
                 while settled + 20 < published {
-                    let range = producer.settled().recv_deadline(after(60))?;
-                    ensure_eq!(range.outcome, Outcome::Confirmed, "a publish");
-                    settled += range.count();
+                    settled += confirmed(&*producer)?;
                 }
             }
             while settled < published {
-                settled += producer.settled().recv_deadline(after(60))?.count();
+                settled += confirmed(&*producer)?;
             }
             Ok(published)
         });

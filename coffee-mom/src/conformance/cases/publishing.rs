@@ -123,26 +123,45 @@ pub(in super::super) fn a_full_window(subject: &dyn Subject) -> Verified {
     await_ready(&*broker, &queue, 50)
 }
 
+/// Sends until a queue with room for three such messages is full; how many it took.
+fn fill(endpoint: &dyn MessageMiddleware, message: impl Fn(u64) -> Message) -> Result<u64, Failure> {
+    for taken in 0..100 {
+        let Err(refused) = endpoint.send(message(taken), Instant::now() + Duration::from_millis(200)) else { continue };
+        ensure_matches!(
+            refused,
+            SendError::Nacked | SendError::Publish(PublishError::QueueFull(_)),
+            "a send to a full queue"
+        );
+        ensure!(taken >= 3, "a queue with room for 3 took {taken}");
+        return Ok(taken);
+    }
+    Err(Failure::new("a queue with room for 3 took 100"))
+}
+
+pub(in super::super) fn a_bound_of_bytes(subject: &dyn Subject) -> Verified {
+    const SIZE: usize = 1000;
+    let broker = subject.connect()?;
+    let spec = QueueSpec::named(subject.name("full")?).bounded(1000, 3 * SIZE);
+    let endpoint = endpoint(&broker, &spec, EndpointOptions::default())?;
+    let message = |_| Message::new(vec![7; SIZE]);
+    let taken = fill(&*endpoint, message)?;
+    let queue = declare(&*broker, &spec)?;
+    await_ready(&*broker, &queue, usize::try_from(taken)?)?;
+    let mut consumer = consumer(&*broker, &queue, 1)?;
+    for _ in 0..taken {
+        let delivery = take(&*consumer)?;
+        consumer.ack(delivery.tag)?;
+    }
+    Ok(endpoint.send(message(taken), soon())?)
+}
+
 pub(in super::super) fn a_full_queue(subject: &dyn Subject) -> Verified {
     const ALL: u64 = 400;
     let broker = subject.connect()?;
     let spec = QueueSpec::named(subject.name("full")?).bounded(3, 1 << 20);
     let endpoint = endpoint(&broker, &spec, EndpointOptions::default())?;
     let queue = declare(&*broker, &spec)?;
-    let mut taken = 0;
-    let refused = loop {
-        match endpoint.send(body(taken), Instant::now() + Duration::from_millis(200)) {
-            Ok(()) => taken += 1,
-            Err(error) => break error,
-        }
-        ensure!(taken < 100, "a queue with room for 3 took {taken}");
-    };
-    ensure_matches!(
-        refused,
-        SendError::Nacked | SendError::Publish(PublishError::QueueFull(_)),
-        "a send to a full queue"
-    );
-    ensure!(taken >= 3, "a queue with room for 3 took {taken}");
+    let taken = fill(&*endpoint, body)?;
     await_ready(&*broker, &queue, usize::try_from(taken)?)?;
     // One at a time in flight: a retry changes no order.
     let numbers = thread::scope(|scope| {

@@ -41,6 +41,38 @@ pub(in super::super) fn nacks(subject: &dyn Subject) -> Verified {
     ensure_nothing_left(&*broker, &queue)
 }
 
+pub(in super::super) fn requeued_places(subject: &dyn Subject) -> Verified {
+    let broker = subject.connect()?;
+    let queue = work_queue(subject, &*broker)?;
+    publish(&*broker, &queue, 0..6)?;
+    let mut consumer = consumer(&*broker, &queue, 4)?;
+    let held = (0..4).map(|_| take(&*consumer)).collect::<Result<Vec<_>, _>>()?;
+    // Paused, or each would come again before the next is requeued.
+    consumer.pause()?;
+    held.iter().try_for_each(|delivery| consumer.nack(delivery.tag, Nack::Requeue))?;
+    consumer.resume()?;
+    ensure_eq!(take_all(&mut *consumer, 6)?, [0, 1, 2, 3, 4, 5], "what was requeued, and what follows");
+    Ok(())
+}
+
+pub(in super::super) fn full_of_dead_letters(subject: &dyn Subject) -> Verified {
+    let broker = subject.connect()?;
+    let dead = declare(&*broker, &QueueSpec::named(subject.name("dead")?).bounded(2, 1 << 20).quorum())?;
+    let spec = QueueSpec::named(subject.name("work")?).dead_letter(Route::queue(&dead));
+    let queue = declare(&*broker, &spec)?;
+    publish(&*broker, &queue, 0..10)?;
+    let mut rejecting = consumer(&*broker, &queue, 10)?;
+    for _ in 0..10 {
+        let delivery = take(&*rejecting)?;
+        rejecting.nack(delivery.tag, Nack::DeadLetter)?;
+    }
+    await_ready(&*broker, &dead, 10)?;
+    let mut numbers = take_all(&mut *consumer(&*broker, &dead, 10)?, 10)?;
+    numbers.sort_unstable();
+    ensure!(numbers.iter().copied().eq(0..10), "the dead letters: {numbers:?}");
+    Ok(())
+}
+
 pub(in super::super) fn a_dead_consumer(subject: &dyn Subject) -> Verified {
     let (broker, dying) = (subject.connect()?, subject.connect()?);
     let queue = work_queue(subject, &*broker)?;

@@ -192,6 +192,13 @@ fn order_is_kept(subject: &dyn Subject, seed: u64) -> Verified {
             Ok(member)
         })
         .collect::<Result<Vec<_>, Failure>>()?;
+    // Or it would mean nothing that none is left in the end.
+    let told = census::threads() > 0;
+    eventually(
+        "each member has a consuming thread",
+        soon(),
+        || Ok(!told || consuming_threads(&spec) >= members.len()),
+    )?;
     let sender = endpoint(&subject.connect()?, &spec, options)?;
     thread::scope(|scope| {
         let sending = scope.spawn(|| send(&*sender, 0..ALL));
@@ -215,14 +222,12 @@ fn order_is_kept(subject: &dyn Subject, seed: u64) -> Verified {
     if let Some(broken) = &order.lock().broken {
         return Err(Failure::new(format_args!("out of order: {broken}")));
     }
-    no_thread_left(&spec)
+    eventually("no consuming thread is left", soon(), || Ok(consuming_threads(&spec) == 0))
 }
 
 /// The system keeps 15 bytes of a thread's name: `consume `, then the number that the queue's begins with.
-fn no_thread_left(spec: &QueueSpec) -> Verified {
+fn consuming_threads(spec: &QueueSpec) -> usize {
     let queue = spec.name.as_ref().map_or("", |name| name.as_str());
     let prefix: String = format!("consume {queue}").chars().take(15).collect();
-    eventually("no consuming thread is left", soon(), || {
-        Ok(!census::thread_names().iter().any(|name| name.starts_with(&prefix)))
-    })
+    census::thread_names().iter().filter(|name| name.starts_with(&prefix)).count()
 }

@@ -12,6 +12,9 @@ use super::{Credentials, RabbitConfig, TlsConfig};
 /// The least that RabbitMQ 4.1 and later take as a bound of frames, in bytes.
 const MIN_FRAME_BYTES: u32 = 8192;
 
+/// Longest pause between attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+
 impl RabbitConfig {
     /// Checks all that can be known without connecting. Does not block.
     ///
@@ -26,7 +29,8 @@ impl RabbitConfig {
         let heartbeat = Duration::from_secs(self.heartbeat_secs().into());
         check(!heartbeat.is_zero() && heartbeat == self.heartbeat, ConfigError::Heartbeat)?;
         check(!self.connect_timeout.is_zero(), ConfigError::ConnectTimeout)?;
-        check(!self.backoff_min.is_zero() && self.backoff_min <= self.backoff_max, ConfigError::Backoff)?;
+        let pauses = !self.backoff_min.is_zero() && self.backoff_min <= self.backoff_max;
+        check(pauses && self.backoff_max <= LONGEST_PAUSE, ConfigError::Backoff)?;
         check(self.max_frame == 0 || self.max_frame >= MIN_FRAME_BYTES, ConfigError::MaxFrame)?;
         match &self.tls {
             Some(tls) => self.validate_server_names(tls),

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use crate::consumer::Delivery;
-use crate::message::Message;
 use crate::rabbitmq::failure::Failure;
 use crate::rabbitmq::hub::Hub;
-use crate::route::Route;
 
 use super::courier::Courier;
 use super::ledger::Command;
-use super::poison::Requeues;
+use super::poison::{Requeues, Traced};
 use super::shared::Shared;
 
 /// What the broker waits for an answer about.
@@ -22,7 +20,7 @@ pub(super) struct Held {
     /// What is left of it: what it is acked by.
     delivery: amiquip::Delivery,
     /// What it is counted by, if it is.
-    traced: Option<(Message, Route)>,
+    traced: Option<Traced>,
 }
 
 /// All attachments of a consumer deliver into it.
@@ -43,7 +41,11 @@ impl Intake {
             self.shared.refuse();
             return Ok(Held { delivery, traced: None });
         };
-        let traced = self.requeues.is_some().then(|| (parcel.message.clone(), parcel.route.clone()));
+        let traced = self.requeues.is_some().then(|| Traced {
+            message: parcel.message.clone(),
+            route: parcel.route.clone(),
+            redelivered: parcel.redelivered,
+        });
         if let Some(tag) = self.shared.deliver() {
             let delivery =
                 Delivery { message: parcel.message, tag, redelivered: parcel.redelivered, route: parcel.route };
@@ -72,15 +74,15 @@ impl Intake {
     }
 
     fn forget(&mut self, held: Held) -> amiquip::Delivery {
-        if let (Some(requeues), Some((message, route))) = (&mut self.requeues, &held.traced) {
-            requeues.forget(message, route);
+        if let (Some(requeues), Some(traced)) = (&mut self.requeues, &held.traced) {
+            requeues.forget(traced);
         }
         held.delivery
     }
 
     fn may_requeue(&mut self, held: &Held) -> bool {
         match (&mut self.requeues, &held.traced) {
-            (Some(requeues), Some((message, route))) => requeues.may_requeue(message, route),
+            (Some(requeues), Some(traced)) => requeues.may_requeue(traced),
             _ => true,
         }
     }

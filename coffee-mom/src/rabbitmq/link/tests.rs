@@ -5,8 +5,11 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use amiquip::{AmqpValue, ConsumerMessage, ConsumerOptions};
+
 use super::*;
-use crate::rabbitmq::failure::Loss;
+use crate::rabbitmq::failure::{Loss, ReplyCode};
+use crate::testing::peer::{FromClient, ScriptedPeer, ToClient};
 
 fn after(millis: u64) -> Instant {
     Instant::now() + Duration::from_millis(millis)
@@ -94,4 +97,58 @@ fn nothing_listens_and_nothing_resolves() {
     assert!(matches!(open("no-such-host.invalid"), Some(Failure::UnknownHost | Failure::Deadline)));
     let late = Link::open(&RabbitConfig::new("127.0.0.1", closed), Purpose::Publish, after(0));
     assert_eq!(late.err(), Some(Failure::Deadline));
+}
+
+/// A link to a peer that grants everything; what `then` sends comes after the answer.
+fn scripted(
+    mut then: impl FnMut(&FromClient, &mut crate::testing::peer::Link) + Send + 'static,
+) -> (ScriptedPeer, Link) {
+    let peer = ScriptedPeer::start(move |call, link| {
+        link.standard(call);
+        then(&call.method, link);
+    });
+    let peer = peer.unwrap();
+    let config = RabbitConfig::new("127.0.0.1", peer.address().port());
+    let link = Link::open(&config, Purpose::Consume, after(10_000)).unwrap();
+    (peer, link)
+}
+
+#[test]
+fn a_reason_that_is_cut_within_a_character_closes_the_channel_alone() {
+    let (_peer, link) = scripted(|said, link| {
+        if matches!(said, FromClient::Qos { .. }) {
+            let text = "x".repeat(254) + "é";
+            let arguments = [&[0x01, 0x94, 255], &text.as_bytes()[..255], &[0, 0, 0, 0]].concat();
+            link.send(1, ToClient::Raw { class: 20, method: 40, arguments });
+        }
+    });
+    let channel = link.open_channel(after(10_000)).unwrap();
+    // The answer that came before the close counts.
+    let _ = link.call(after(10_000), || channel.qos(0, 1, false));
+    let closed = link.call(after(10_000), || channel.qos(0, 1, false)).unwrap_err();
+    assert_eq!(closed, Failure::ChannelClosed { code: ReplyCode::NOT_FOUND, text: "x".repeat(254) + "?" });
+    assert!(link.open_channel(after(10_000)).is_ok());
+}
+
+#[test]
+fn headers_that_lie_too_deep_arrive_as_bytes() {
+    let (_peer, link) = scripted(|said, link| {
+        if matches!(said, FromClient::Consume { .. }) {
+            let sized = |content: &[u8]| [&(content.len() as u32).to_be_bytes(), content].concat();
+            let deep = (0..5000).fold(b"t\x01".to_vec(), |inner, _| [&b"A"[..], &sized(&inner)].concat());
+            let table = sized(&[b"\x01k", &deep[..], b"\x01lt\x01"].concat());
+            let header = [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0], &table[..]].concat();
+            let arguments = [&b"\x06ctag-1"[..], &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]].concat();
+            link.send(1, ToClient::Raw { class: 60, method: 60, arguments });
+            link.raw(&[&[2, 0, 1][..], &sized(&header), &[0xce]].concat());
+        }
+    });
+    let channel = link.open_channel(after(10_000)).unwrap();
+    let consumer = link.call(after(10_000), || channel.basic_consume("queue", ConsumerOptions::default())).unwrap();
+    let message = consumer.receiver().recv_timeout(Duration::from_secs(10)).unwrap();
+    let ConsumerMessage::Delivery(delivery) = message else { unreachable!("{message:?}") };
+    let headers = delivery.properties.headers().as_ref().unwrap();
+    assert!(matches!(headers["k"], AmqpValue::FieldArray(_)));
+    assert_eq!(headers["l"], AmqpValue::Boolean(true));
+    link.kill();
 }

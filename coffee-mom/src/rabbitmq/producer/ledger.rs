@@ -25,12 +25,12 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    fn is(&self, returned: &Return) -> bool {
+    /// Whether it went there, and has that body.
+    fn resembles(&self, returned: &Return) -> bool {
         !self.returned
             && self.route.key().as_str() == returned.routing_key
             && self.route.to_exchange().map_or("", |exchange| exchange.as_str()) == returned.exchange
             && self.message.body[..] == returned.content[..]
-            && *self.message.properties() == convert::from_amqp(&returned.properties).0
     }
 }
 
@@ -71,9 +71,14 @@ impl Ledger {
     }
 
     /// A message came back. The broker doesn't say which publish it was; those that look the same are
-    /// the same to all who could tell, and the first of them is taken.
+    /// the same to all who could tell, and the first of them is taken. Properties may differ if there
+    /// is no other: the broker takes some headers out.
     pub(super) fn returned(&mut self, returned: &Return) {
-        match self.window.iter_mut().flatten().find(|pending| pending.is(returned)) {
+        let (properties, _) = convert::from_amqp(&returned.properties);
+        let alike = || self.window.iter().flatten().enumerate().filter(|(_, pending)| pending.resembles(returned));
+        let exact = alike().find(|(_, pending)| *pending.message.properties() == properties);
+        let found = exact.or_else(|| alike().next()).map(|(place, _)| place);
+        match found.and_then(|place| self.window.iter_mut().flatten().nth(place)) {
             Some(pending) => pending.returned = true,
             None => log::warn!("the broker returned a message that was not sent"),
         }
@@ -133,9 +138,9 @@ impl Ledger {
         self.ends.drain(..)
     }
 
-    /// The longest body that waits.
-    pub(super) fn largest(&self) -> Option<usize> {
-        self.window.iter().flatten().map(|pending| pending.message.body.len()).max()
+    /// How many have no answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.window.iter().flatten().count()
     }
 
     fn trim(&mut self) {
@@ -200,6 +205,33 @@ mod tests {
         ledger.answered(answer(true, 0, true));
         let outcomes = [Outcome::Confirmed, Outcome::Returned, Outcome::Confirmed];
         assert_eq!(ends(&mut ledger).into_iter().map(|(_, outcome)| outcome).collect::<Vec<_>>(), outcomes);
+    }
+
+    #[test]
+    fn a_message_that_came_back_changed_is_taken_for_another_only_in_need() {
+        let mut ledger = Ledger::default();
+        for (id, header) in [(0, "BCC"), (1, "other")] {
+            let mut pending = pending(id);
+            let properties = crate::message::Properties::default().header(header, "a");
+            pending.message = Message::new("m").with(properties);
+            ledger.sent(pending);
+        }
+        let returned = |name: Option<&str>| Return {
+            reply_code: 312,
+            reply_text: "NO_ROUTE".into(),
+            exchange: String::new(),
+            routing_key: "q".into(),
+            content: b"m".to_vec(),
+            properties: name.map_or_else(AmqpProperties::default, |name| {
+                let properties = crate::message::Properties::default().header(name, "a");
+                convert::to_amqp(&properties, true, false)
+            }),
+        };
+        ledger.returned(&returned(Some("other")));
+        let flags = |ledger: &Ledger| ledger.window.iter().flatten().map(|p| p.returned).collect::<Vec<_>>();
+        assert_eq!(flags(&ledger), [false, true]);
+        ledger.returned(&returned(None));
+        assert_eq!(flags(&ledger), [true, true]);
     }
 
     #[test]

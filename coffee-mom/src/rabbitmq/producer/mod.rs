@@ -4,6 +4,7 @@
 mod actor;
 mod gate;
 mod ledger;
+mod orders;
 mod refusal;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use super::threads::{Finished, Threads};
 use self::actor::Actor;
 use self::gate::Gate;
 use self::ledger::Pending;
+use self::orders::Orders;
 
 /// Largest window in messages; what is above it is cut down to it.
 const MAX_WINDOW: usize = 65_536;
@@ -36,6 +38,7 @@ const DROP_GRACE: Duration = Duration::from_secs(5);
 pub(super) struct RabbitProducer {
     options: ProducerOptions,
     line: Arc<Line>,
+    hub: Arc<Hub>,
     gate: Arc<Gate>,
     /// Has room for the window, so handing over never blocks. Dropped, the actor ends when it is done.
     intake: Sender<Pending>,
@@ -51,7 +54,7 @@ pub(super) struct RabbitProducer {
 #[derive(Clone)]
 pub(super) struct Closer {
     gate: Arc<Gate>,
-    until: Arc<Mutex<Option<Instant>>>,
+    orders: Arc<Mutex<Orders>>,
     unsettled: Arc<AtomicBool>,
     wake: Sender<()>,
     finished: Finished,
@@ -72,17 +75,18 @@ impl RabbitProducer {
         // may be on their way.
         let (settle, settled) = bounded(2 * window);
         let (wake, woken) = bounded(1);
-        let until = Arc::new(Mutex::new(None));
+        let orders = Arc::<Mutex<Orders>>::default();
         let unsettled = Arc::new(AtomicBool::new(false));
-        let actor = Actor::new(line.clone(), hub, &options, gate.clone(), taken, settle, woken, until.clone());
+        let actor = Actor::new(line.clone(), hub.clone(), &options, gate.clone(), taken, settle, woken, orders.clone());
         let finished = threads.spawn("rabbitmq producer", {
             let unsettled = unsettled.clone();
             move || unsettled.store(!actor.run(), Ordering::Release)
         })?;
-        let closer = Closer { gate: gate.clone(), until, unsettled, wake, finished };
+        let closer = Closer { gate: gate.clone(), orders, unsettled, wake, finished };
         let producer = Self {
             options,
             line,
+            hub,
             gate,
             intake,
             settled,
@@ -116,6 +120,8 @@ impl Producer for RabbitProducer {
         self.gate.enter(message.body.len(), deadline, || self.line.is_blocked())?;
         let id = PublishId(self.next);
         let pending = Pending { id: id.0, route: to.clone(), message, returned: false, replayed: false };
+        // Before it is handed over, so that never more are settled than published.
+        self.hub.published();
         match self.intake.try_send(pending) {
             Ok(()) => {
                 self.next += 1;
@@ -133,7 +139,7 @@ impl Producer for RabbitProducer {
 
 impl Drop for RabbitProducer {
     fn drop(&mut self) {
-        self.closer.close(Instant::now() + DROP_GRACE);
+        self.closer.order(Instant::now() + DROP_GRACE, false);
     }
 }
 
@@ -141,9 +147,14 @@ impl Closer {
     /// Takes no more publishes; waits for the answers to those that are on their way, until the
     /// deadline, then settles the rest as unknown. Does not block.
     pub(super) fn close(&self, deadline: Instant) {
-        let mut until = self.until.lock();
-        *until = Some(until.map_or(deadline, |earlier| earlier.min(deadline)));
-        drop(until);
+        self.order(deadline, true);
+    }
+
+    fn order(&self, deadline: Instant, with_connection: bool) {
+        let mut orders = self.orders.lock();
+        orders.end_by(deadline);
+        orders.with_connection |= with_connection;
+        drop(orders);
         self.gate.close();
         match self.wake.try_send(()) {
             Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}

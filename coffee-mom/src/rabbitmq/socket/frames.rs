@@ -1,11 +1,25 @@
-//! Looks at the sizes of frames as they come. amiquip makes room for a whole frame, and fills it
-//! with zeros on each read, as soon as it knows the size; so a peer that is no broker, or garbage,
-//! would cost gigabytes and more time than any deadline.
+//! Looks at the frames as they come, for what amiquip can't stand. It makes room for a whole frame,
+//! and fills it with zeros on each read, as soon as it knows the size; so a peer that is no broker,
+//! or garbage, would cost gigabytes and more time than any deadline. What can be mended within a
+//! frame is mended in place, by `reply` and `nesting`.
 
 use std::io;
 
+use super::fields::Fields;
+use super::nesting::Nesting;
+use super::reply::Reply;
+
 /// RabbitMQ sends no larger frames unless it is told to; a body of that size is its own limit.
 const MOST_BYTES: u32 = 128 << 20;
+
+const HEADER_BYTES: usize = 7;
+const METHOD_FRAME: u8 = 1;
+const HEADER_FRAME: u8 = 2;
+
+/// Class and number of the methods that are looked into.
+const CONNECTION_START: u32 = 10 << 16 | 10;
+const CONNECTION_CLOSE: u32 = 10 << 16 | 50;
+const CHANNEL_CLOSE: u32 = 20 << 16 | 40;
 
 /// Follows the frames of one connection:
 ///
@@ -14,52 +28,87 @@ const MOST_BYTES: u32 = 128 << 20;
 ///        type   channel   size   payload     end
 /// ```
 #[derive(Debug)]
-pub(super) struct FrameSizes {
+pub(super) struct Frames {
     most: u32,
     header: [u8; HEADER_BYTES],
     /// Bytes of the header that have come.
     have: usize,
-    /// Bytes that are still to come of the frame whose header is complete.
+    /// Bytes that are still to come of the frame whose header is complete: of the payload, and the end.
     left: u64,
+    payload: Payload,
 }
 
-const HEADER_BYTES: usize = 7;
-
-impl FrameSizes {
+impl Frames {
     /// `most` is the bound of whole frames that was asked for, or 0.
     pub(super) fn new(most: u32) -> Self {
-        Self { most: if most == 0 { MOST_BYTES } else { most }, header: [0; HEADER_BYTES], have: 0, left: 0 }
+        let most = if most == 0 { MOST_BYTES } else { most };
+        Self { most, header: [0; HEADER_BYTES], have: 0, left: 0, payload: Payload::Kept }
     }
 
-    /// Fails if a frame begins in these bytes, the next ones, that is too large.
-    pub(super) fn check(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    /// Mends these bytes, the next ones. Fails if a frame begins in them that is too large.
+    pub(super) fn pass(&mut self, mut bytes: &mut [u8]) -> io::Result<()> {
         while !bytes.is_empty() {
+            let wanted = if self.left > 0 { self.left } else { (HEADER_BYTES - self.have) as u64 };
+            let (now, later) = bytes.split_at_mut(bytes.len().min(usize::try_from(wanted).unwrap_or(usize::MAX)));
             if self.left > 0 {
-                let skipped = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-                self.left -= skipped as u64;
-                bytes = &bytes[skipped..];
+                let payload = now.len() - usize::from(now.len() as u64 == self.left);
+                self.payload.mend(&mut now[..payload]);
+                self.left -= now.len() as u64;
             } else {
-                let taken = bytes.len().min(HEADER_BYTES - self.have);
-                self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
-                self.have += taken;
-                bytes = &bytes[taken..];
+                self.header[self.have..self.have + now.len()].copy_from_slice(now);
+                self.have += now.len();
                 if self.have == HEADER_BYTES {
                     self.begin()?;
                 }
             }
+            bytes = later;
         }
         Ok(())
     }
 
     fn begin(&mut self) -> io::Result<()> {
-        let [_, _, _, size @ ..] = self.header;
+        let [kind, _, _, size @ ..] = self.header;
         let size = u32::from_be_bytes(size);
         if size > self.most {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is too large"));
         }
         self.have = 0;
         self.left = u64::from(size) + 1;
+        self.payload = match kind {
+            METHOD_FRAME => Payload::Method(Fields::new(0, 4)),
+            HEADER_FRAME => Payload::Table(Nesting::of_message()),
+            _ => Payload::Kept,
+        };
         Ok(())
+    }
+}
+
+/// What a payload is, as far as it matters.
+#[derive(Debug)]
+enum Payload {
+    /// Nothing to mend.
+    Kept,
+    /// A method whose number has not come.
+    Method(Fields),
+    Reply(Reply),
+    Table(Nesting),
+}
+
+impl Payload {
+    fn mend(&mut self, mut bytes: &mut [u8]) {
+        if let Self::Method(fields) = self {
+            let Some((method, _)) = fields.next(&mut bytes) else { return };
+            *self = match method {
+                CONNECTION_START => Self::Table(Nesting::of_server()),
+                CONNECTION_CLOSE | CHANNEL_CLOSE => Self::Reply(Reply::new()),
+                _ => Self::Kept,
+            };
+        }
+        match self {
+            Self::Kept | Self::Method(_) => {}
+            Self::Reply(reply) => reply.mend(bytes),
+            Self::Table(nesting) => nesting.flatten(bytes),
+        }
     }
 }
 
@@ -81,17 +130,58 @@ mod tests {
         fn only_the_sizes_matter_however_the_bytes_come(
             sizes in prop::collection::vec(0_u32..60, 0..20), piece in 1_usize..40, most in 1_u32..60,
         ) {
-            let bytes: Vec<u8> = sizes.iter().copied().flat_map(frame).collect();
-            let mut frames = FrameSizes::new(most);
-            let checked = bytes.chunks(piece).try_for_each(|piece| frames.check(piece));
-            prop_assert_eq!(checked.is_ok(), sizes.iter().all(|size| *size <= most));
+            let mut bytes: Vec<u8> = sizes.iter().copied().flat_map(frame).collect();
+            let mut frames = Frames::new(most);
+            let passed = bytes.chunks_mut(piece).try_for_each(|piece| frames.pass(piece));
+            prop_assert_eq!(passed.is_ok(), sizes.iter().all(|size| *size <= most));
         }
     }
 
     #[test]
     fn other_protocols_are_not_let_in() {
-        for text in ["HTTP/1.1 400", "AMQP\0\0\x09\x01", "SSH-2.0-x"] {
-            assert!(FrameSizes::new(0).check(text.as_bytes()).is_err(), "{text}");
+        for text in [&b"HTTP/1.1 400"[..], b"AMQP\0\0\x09\x01", b"SSH-2.0-x"] {
+            assert!(Frames::new(0).pass(&mut text.to_vec()).is_err(), "{text:?}");
+        }
+    }
+
+    /// A frame that is followed by another one.
+    fn passed(kind: u8, payload: &[u8], piece: usize) -> Vec<u8> {
+        let size = (payload.len() as u32).to_be_bytes();
+        let mut bytes = [&[kind, 0, 1][..], &size, payload, &[0xce], &frame(5)].concat();
+        let mut frames = Frames::new(0);
+        bytes.chunks_mut(piece).try_for_each(|piece| frames.pass(piece)).unwrap();
+        assert_eq!(bytes[HEADER_BYTES + payload.len()..], [&[0xce][..], &frame(5)].concat());
+        bytes[HEADER_BYTES..HEADER_BYTES + payload.len()].to_vec()
+    }
+
+    #[test]
+    fn only_replies_of_closes_are_mended() {
+        let text = b"\x01\x94\x03ab\xc3\0\x28\0\x0a";
+        let mended = b"\x01\x94\x03ab?\0\x28\0\x0a";
+        for piece in [1, 2, 100] {
+            for method in [CHANNEL_CLOSE, CONNECTION_CLOSE] {
+                let payload = [&method.to_be_bytes()[..], text].concat();
+                let expected = [&method.to_be_bytes()[..], mended].concat();
+                assert_eq!(passed(METHOD_FRAME, &payload, piece), expected);
+                assert_eq!(passed(3, &payload, piece), payload, "a body");
+            }
+            let other = [&[0, 60, 0, 60], &text[..]].concat();
+            assert_eq!(passed(METHOD_FRAME, &other, piece), other);
+        }
+    }
+
+    #[test]
+    fn headers_and_the_server_s_properties_are_flattened() {
+        let table = (0..100).fold(Vec::new(), |inner: Vec<u8>, _| {
+            [&b"\x01nF"[..], &(inner.len() as u32).to_be_bytes(), &inner].concat()
+        });
+        let table = [&(table.len() as u32).to_be_bytes()[..], &table].concat();
+        let start = [&CONNECTION_START.to_be_bytes()[..], &[0, 9], &table].concat();
+        let header = [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0][..], &table].concat();
+        for piece in [1, 2, 1000] {
+            assert!(passed(METHOD_FRAME, &start, piece).contains(&b'x'));
+            assert!(passed(HEADER_FRAME, &header, piece).contains(&b'x'));
+            assert_eq!(passed(3, &header, piece), header, "a body");
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::broker::Broker;
+use crate::deadline::after;
 use crate::middleware::StopError;
 use crate::name::{Name, RoutingKey};
 use crate::route::Route;
@@ -32,7 +33,7 @@ impl<T: Object> Client<T> {
     /// # Errors
     /// [`SetupError`].
     pub fn new(broker: Arc<dyn Broker>, space: &Name, options: ClientOptions) -> Result<Self, SetupError> {
-        super::host::declare_space(broker.as_ref(), space, Instant::now() + options.setup)?;
+        super::host::declare_space(broker.as_ref(), space, after(options.setup))?;
         let caller = Caller::start(broker, space.as_str(), &options.semantics(Semantics::AtMostOnce))?;
         Ok(Self { caller, space: space.clone(), objects: PhantomData })
     }

@@ -53,6 +53,9 @@ pub enum MoveError {
     /// The other host can't read the object; it stays here.
     #[error("the other host can't decode the object")]
     Undecodable,
+    /// The host was busy with other calls until the deadline: nothing is done.
+    #[error("the host took no order by the deadline")]
+    Busy,
     /// The other host gave no answer by the deadline. It may have the object, so no call is executed here:
     /// the host goes on asking, and calls wait, until there is an answer. Move it again to the same
     /// host to wait for that.

@@ -1,12 +1,13 @@
 //! The owner of objects, seen from outside.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 
 use crate::broker::{Broker, DeclareError};
-use crate::consumer::ConsumerOptions;
+use crate::consumer::{ConsumerEnd, ConsumerOptions};
+use crate::deadline::after;
 use crate::middleware::StopError;
 use crate::name::{Name, RoutingKey};
 use crate::producer::ProducerOptions;
@@ -29,10 +30,13 @@ pub struct HostOptions {
     pub hops: u64,
     /// Most calls that wait for one object while it moves; more are dropped, and sent again by their clients.
     pub parked: usize,
-    /// For how many objects that have moved away it is known whereto; calls that come later, by a binding of
-    /// old, are answered by [`CallError::UnknownObject`](crate::rpc::CallError::UnknownObject).
+    /// For how many objects that have moved away it is known whereto. Past it the one that has been away for
+    /// longest is forgotten: calls that come later, by a binding of old, are answered by
+    /// [`CallError::UnknownObject`](crate::rpc::CallError::UnknownObject). An offer of it that the broker
+    /// repeats after that, as it may when a connection is lost, is taken for a new one, and the object
+    /// is in two places: choose more than will move away while an offer may be on its way.
     pub traces: usize,
-    /// How long it waits for the other host before it offers an object again.
+    /// How long it waits for the other host before it offers an object again; brought up to a millisecond.
     pub retry: Duration,
     /// How long a reply waits for room, and a change of bindings for the broker.
     pub patience: Duration,
@@ -64,10 +68,10 @@ impl HostOptions {
         self
     }
 
-    /// Sets how long it waits before it offers an object again; brought up to a millisecond.
+    /// Sets how long it waits before it offers an object again.
     #[must_use]
     pub fn retry(mut self, pause: Duration) -> Self {
-        self.retry = pause.max(Duration::from_millis(1));
+        self.retry = pause;
         self
     }
 
@@ -90,8 +94,10 @@ pub struct Host<T: Object> {
     broker: Arc<dyn Broker>,
     space: Name,
     address: Name,
-    orders: Sender<Order<T>>,
+    // Dropped before `orders`, whose end would stop the thread without its grace.
     task: Task,
+    orders: Sender<Order<T>>,
+    end: Arc<OnceLock<ConsumerEnd>>,
 }
 
 impl<T: Object> Host<T> {
@@ -100,15 +106,16 @@ impl<T: Object> Host<T> {
     /// # Errors
     /// [`SetupError`].
     pub fn start(broker: Arc<dyn Broker>, space: &Name, options: HostOptions) -> Result<Self, SetupError> {
-        let deadline = Instant::now() + options.setup;
+        let deadline = after(options.setup);
         declare_space(broker.as_ref(), space, deadline)?;
         let address = broker.declare_queue(&QueueSpec::anonymous(), deadline)?;
         let consumer = broker.consumer(&address, ConsumerOptions::default(), deadline)?;
         let producer = broker.producer(ProducerOptions::default())?;
         let (orders, ordered) = bounded(0);
         let keeper = Keeper::new(broker.clone(), space, &address, options, consumer, producer, ordered);
+        let end = keeper.end.clone();
         let task = Task::start(&format!("rpc host {address}"), move |stop| keeper.run(&stop))?;
-        Ok(Self { broker, space: space.clone(), address, orders, task })
+        Ok(Self { broker, space: space.clone(), address, task, orders, end })
     }
 
     /// What other hosts know it by.
@@ -128,7 +135,7 @@ impl<T: Object> Host<T> {
         self.broker.bind(&self.address, &self.space, &Binding::Key(key), deadline)?;
         let (answer, answered) = bounded(1);
         let order = Order::Insert { id: id.to_owned(), object, answer };
-        self.order(order, &answered, deadline, [InsertError::Closed, InsertError::Deadline])
+        self.order(order, &answered, deadline, [InsertError::Closed, InsertError::Deadline, InsertError::Deadline])
     }
 
     /// Moves an object to another host, with what is known of its calls. Ok: the other host has it, calls to
@@ -141,26 +148,33 @@ impl<T: Object> Host<T> {
     pub fn move_to(&self, id: &str, host: &Name, deadline: Instant) -> Result<(), MoveError> {
         let (answer, answered) = bounded(1);
         let order = Order::Move { id: id.to_owned(), to: host.clone(), waiter: (deadline, answer) };
-        self.order(order, &answered, deadline, [MoveError::Closed, MoveError::InDoubt])
+        self.order(order, &answered, deadline, [MoveError::Closed, MoveError::Busy, MoveError::InDoubt])
     }
 
-    /// Has the thread carry out an order; the errors are for a stopped host and for one that is late.
+    /// Has the thread carry out an order; the errors are for a host that is stopped, one that
+    /// does not take the order, and one that has not carried it out in time.
     fn order<E>(
         &self,
         order: Order<T>,
         answered: &Receiver<Result<(), E>>,
         deadline: Instant,
-        [closed, late]: [E; 2],
+        [closed, busy, late]: [E; 3],
     ) -> Result<(), E> {
         match self.orders.send_deadline(order, deadline) {
             Ok(()) => {}
-            Err(SendTimeoutError::Timeout(_)) => return Err(late),
+            Err(SendTimeoutError::Timeout(_)) => return Err(busy),
             Err(SendTimeoutError::Disconnected(_)) => return Err(closed),
         }
         answered.recv_deadline(deadline).unwrap_or_else(|error| match error {
             RecvTimeoutError::Timeout => Err(late),
             RecvTimeoutError::Disconnected => Err(closed),
         })
+    }
+
+    /// Why it gets no more calls though nobody has stopped it; none while it does. Its objects are gone then.
+    #[must_use]
+    pub fn ended(&self) -> Option<ConsumerEnd> {
+        self.end.get().copied()
     }
 
     /// Stops it, when the replies in hand are with the broker. Its objects end: move them away before.

@@ -4,21 +4,23 @@
 //! offer (`Take`) of a later version than any that was here; it leaves that place before it is offered,
 //! and comes back only if nobody can have got the offer. So of all hosts at most one executes it.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, at, never, select};
 
 use crate::broker::Broker;
-use crate::consumer::{Consumer, Delivery};
+use crate::consumer::{Consumer, ConsumerEnd, Delivery};
+use crate::deadline::after;
 use crate::message::Message;
 use crate::name::Name;
 use crate::producer::Producer;
 use crate::route::Route;
 use crate::rpc::outbox::{Outbox, Parcel};
 use crate::rpc::table::{Admission, Table};
+use crate::rpc::task::note_end;
 use crate::rpc::wire::{Reply, Request, Status};
 use crate::rpc::work::work;
 use crate::topology::DeleteOptions;
@@ -55,8 +57,11 @@ pub(super) struct Keeper<T> {
     orders: Receiver<Order<T>>,
     pub(super) places: HashMap<String, Place<T>>,
     pub(super) leaving: BTreeSet<String>,
-    /// Objects that have moved away, the earliest first; some may be back.
-    pub(super) gone: VecDeque<String>,
+    /// Objects that are away, by their departures, the earliest first.
+    pub(super) gone: BTreeMap<u64, String>,
+    pub(super) departures: u64,
+    /// Why it gets nothing more.
+    pub(super) end: Arc<OnceLock<ConsumerEnd>>,
 }
 
 impl<T: Object> Keeper<T> {
@@ -79,7 +84,9 @@ impl<T: Object> Keeper<T> {
             orders,
             places: HashMap::new(),
             leaving: BTreeSet::new(),
-            gone: VecDeque::new(),
+            gone: BTreeMap::new(),
+            departures: 0,
+            end: Arc::default(),
         }
     }
 
@@ -119,7 +126,10 @@ impl<T: Object> Keeper<T> {
                 },
                 recv(deliveries) -> delivery => match delivery {
                     Ok(delivery) => self.take(delivery),
-                    Err(_) => return now,
+                    Err(_) => {
+                        note_end(&self.end, self.consumer.as_ref(), &self.address);
+                        return now;
+                    }
                 },
                 recv(self.outbox.settled()) -> settled => if let Ok(settled) = settled {
                     let fates = self.outbox.settle(settled, Instant::now());
@@ -135,11 +145,11 @@ impl<T: Object> Keeper<T> {
             Order::Insert { id, object, answer } => {
                 let version = match self.places.get(&id) {
                     None => 0,
-                    Some(Place::Gone(_, version)) => version + 1,
+                    Some(Place::Gone(gone)) => gone.version + 1,
                     Some(_) => return drop(answer.try_send(Err(InsertError::Exists))),
                 };
                 let calls = Table::new(self.options.limits);
-                self.places.insert(id, Place::Here(Resident { object, calls, version }));
+                self.put(&id, Place::Here(Resident { object, calls, version }));
                 let _ = answer.try_send(Ok(()));
             }
             Order::Move { id, to, waiter } => self.start_move(id, to, waiter),
@@ -190,14 +200,14 @@ impl<T: Object> Keeper<T> {
                 leaving.parked.push_back((request, body.clone()));
                 return;
             }
-            Some(Place::Gone(host, _)) if request.hops < self.options.hops => {
-                let to = Route::queue(host);
+            Some(Place::Gone(gone)) if request.hops < self.options.hops => {
+                let to = Route::queue(&gone.to);
                 request.hops += 1;
                 let message = request.message(body.clone());
                 return self.send(to, message);
             }
             // The client sends it again.
-            Some(Place::Leaving(_) | Place::Gone(..) | Place::Arriving) => None,
+            Some(Place::Leaving(_) | Place::Gone(_) | Place::Arriving(_)) => None,
         };
         if let Some(reply) = reply {
             self.reply(&request, reply);
@@ -211,7 +221,7 @@ impl<T: Object> Keeper<T> {
     }
 
     fn send(&mut self, to: Route, message: Message) {
-        let until = Instant::now() + self.options.patience;
+        let until = after(self.options.patience);
         self.outbox.push(Parcel { key: Sent::Message, to, message, until });
     }
 }

@@ -6,13 +6,15 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::broker::BindError;
+use crate::deadline::{after, later};
 use crate::name::{Name, RoutingKey};
 use crate::route::Route;
 use crate::rpc::outbox::{Fate, Parcel};
+use crate::rpc::task::SHORTEST_PAUSE;
 use crate::topology::Binding;
 
 use super::keeper::{Keeper, Sent};
-use super::place::{Leaving, Place, Resident, Waiter};
+use super::place::{Gone, Leaving, Place, Resident, Waiter};
 use super::transfer::{News, Notice};
 use super::{MoveError, Object};
 
@@ -22,7 +24,7 @@ impl<T: Object> Keeper<T> {
             Some(Place::Leaving(leaving)) if leaving.to == to => return leaving.waiters.push(waiter),
             Some(Place::Leaving(_)) => Err(MoveError::Moving),
             Some(Place::Here(_)) if to == self.address => Ok(()),
-            Some(Place::Gone(there, _)) if *there == to => Ok(()),
+            Some(Place::Gone(gone)) if gone.to == to => Ok(()),
             Some(Place::Here(resident)) => match resident.pack() {
                 Ok(luggage) => return self.leave(id, to, luggage, waiter),
                 Err(error) => Err(error.into()),
@@ -67,7 +69,7 @@ impl<T: Object> Keeper<T> {
                 waits
             });
             if leaving.again <= now {
-                leaving.again = now + self.options.retry;
+                leaving.again = later(now, self.options.retry.max(SHORTEST_PAUSE));
                 leaving.tries += 1;
                 let version = leaving.resident.version + 1;
                 let notice = Notice { news: News::Take, object: id.clone(), version, host: self.address.clone() };
@@ -122,18 +124,26 @@ impl<T: Object> Keeper<T> {
     /// The object has moved, and calls are led to its new place already.
     pub(super) fn gone(&mut self, id: &str, version: u64, to: Name) {
         let Some(Leaving { waiters, parked, .. }) = self.end_leaving(id) else { return };
-        self.places.insert(id.to_owned(), Place::Gone(to, version));
+        let departure = self.departures;
+        self.departures += 1;
+        self.put(id, Place::Gone(Gone { to, version, departure }));
+        self.gone.insert(departure, id.to_owned());
         waiters.into_iter().for_each(|(_, answer)| drop(answer.try_send(Ok(()))));
         parked.into_iter().for_each(|(request, body)| self.call(request, &body));
         if let Err(error) = self.rebind(id, false) {
             log::debug!("calls to an object that has moved still come here, and are passed on: {error}");
         }
-        self.gone.push_back(id.to_owned());
         if self.gone.len() > self.options.traces
-            && let Some(oldest) = self.gone.pop_front()
-            && matches!(self.places.get(&oldest), Some(Place::Gone(..)))
+            && let Some((_, oldest)) = self.gone.pop_first()
         {
             self.places.remove(&oldest);
+        }
+    }
+
+    /// Says where an object is. One that is back is not away any more.
+    pub(super) fn put(&mut self, id: &str, place: Place<T>) {
+        if let Some(Place::Gone(Gone { departure, .. })) = self.places.insert(id.to_owned(), place) {
+            self.gone.remove(&departure);
         }
     }
 
@@ -152,7 +162,7 @@ impl<T: Object> Keeper<T> {
 
     fn rebind(&self, id: &str, to_here: bool) -> Result<(), BindError> {
         let binding = Binding::Key(RoutingKey::new(id)?);
-        let deadline = Instant::now() + self.options.patience;
+        let deadline = after(self.options.patience);
         if to_here {
             self.broker.bind(&self.address, &self.space, &binding, deadline)
         } else {
@@ -176,10 +186,10 @@ impl<T: Object> Keeper<T> {
         waiters.into_iter().for_each(|(_, answer)| drop(answer.try_send(Ok(()))));
         if let Err(error) = self.rebind(id, true) {
             log::debug!("an object waits for its calls to be led here: {error}");
-            self.places.insert(id.clone(), Place::Arriving);
+            self.put(id, Place::Arriving(known));
             return None;
         }
-        self.places.insert(id.clone(), Place::Here(resident));
+        self.put(id, Place::Here(resident));
         parked.into_iter().for_each(|(request, body)| self.call(request, &body));
         Some(News::Taken)
     }

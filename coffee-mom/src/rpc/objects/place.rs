@@ -55,13 +55,22 @@ pub(super) struct Leaving<T> {
     pub(super) parked: VecDeque<(Request, Bytes)>,
 }
 
+/// An object that has moved away.
+pub(super) struct Gone {
+    pub(super) to: Name,
+    /// As which it has moved.
+    pub(super) version: u64,
+    /// Its number among all that have moved away.
+    pub(super) departure: u64,
+}
+
 pub(super) enum Place<T> {
     Here(Resident<T>),
     Leaving(Leaving<T>),
-    /// It has moved there, as this version.
-    Gone(Name, u64),
-    /// It has come, but calls may not be led here yet: its sender will offer it again.
-    Arriving,
+    Gone(Gone),
+    /// It has come, but calls may not be led here yet: its sender will offer it again. With the latest version
+    /// that was here before.
+    Arriving(Option<u64>),
 }
 
 impl<T> Place<T> {
@@ -70,8 +79,8 @@ impl<T> Place<T> {
         match self {
             Self::Here(resident) => Some(resident.version),
             Self::Leaving(leaving) => Some(leaving.resident.version),
-            Self::Gone(_, version) => Some(*version),
-            Self::Arriving => None,
+            Self::Gone(gone) => Some(gone.version),
+            Self::Arriving(before) => *before,
         }
     }
 }

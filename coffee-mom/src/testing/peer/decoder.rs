@@ -94,10 +94,12 @@ impl Channel {
 
     fn method(&mut self, payload: &[u8]) -> Result<Option<FromClient>, Malformed> {
         self.content = None;
-        if self.publish.take().is_some() {
+        let interrupted = self.publish.take().is_some();
+        let mut method = from_client::read(payload)?;
+        // A client that hears of the channel's end in the middle of a message leaves it at that.
+        if interrupted && method != FromClient::ChannelCloseOk {
             return Err(Malformed::OutOfTurn);
         }
-        let mut method = from_client::read(payload)?;
         match &mut method {
             FromClient::Publish { tag, .. } => {
                 self.confirming = self.confirming.map(|count| count + 1);

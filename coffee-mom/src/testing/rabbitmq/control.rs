@@ -2,7 +2,7 @@
 //! No Erlang machine is started for them. The other side is `control.erl`.
 
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,12 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn of(folder: &Path) -> Self {
         Self { socket: folder.join("control.sock") }
+    }
+
+    /// Fails at once if no socket can have such a path: systems take about 100 bytes.
+    pub(super) fn check(&self) -> Result<(), TestBrokerError> {
+        let address = SocketAddr::from_pathname(&self.socket);
+        address.map(drop).map_err(TestBrokerError::io("use the path of a broker's control socket"))
     }
 
     /// Opens a session. The broker lives for as long as there is one, and for its linger after that.

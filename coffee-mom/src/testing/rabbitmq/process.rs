@@ -49,6 +49,7 @@ pub(super) struct Process {
 impl Process {
     /// Starts one and waits until it takes connections. After an error nothing runs.
     pub(super) fn start(launch: &Launch<'_>) -> Result<Self, TestBrokerError> {
+        Control::of(launch.folder).check()?;
         write_files(launch).map_err(TestBrokerError::io("write the files of a broker"))?;
         let mut child = command(launch)?.spawn().map_err(TestBrokerError::io("start rabbitmq-server"))?;
         match ready(&mut child, launch.folder) {
