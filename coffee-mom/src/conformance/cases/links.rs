@@ -82,12 +82,13 @@ pub(in super::super) fn a_silent_peer(subject: &dyn Subject) -> Verified {
 
 pub(in super::super) fn a_slow_link(subject: &dyn Subject) -> Verified {
     const MESSAGES: u64 = 100;
-    let heartbeat = Duration::from_secs(2);
+    // Two of them are less than the backlog takes, and more than a busy machine may hold a broker up.
+    let heartbeat = Duration::from_secs(5);
     let control = subject.control(&Wishes::default())?;
     let broker = control.connect(&Connect::default().through_proxy().heartbeat(heartbeat), after(60))?;
     let events = broker.events();
     let queue = declare(&*broker, &QueueSpec::named(subject.name("backlog")?).bounded(1000, 256 << 20))?;
-    control.proxy().throttle(Some(12 << 20));
+    control.proxy().throttle(Some(8 << 20));
     let mut producer = broker.producer(ProducerOptions::default())?;
     let mut consumer = consumer(&*broker, &queue, 20)?;
     let large = Message::new(vec![7; 1 << 20]);
