@@ -180,9 +180,9 @@ pub enum BindError {
     /// An exchange of this kind has no use for such a binding.
     #[error("exchange {0} is of a kind that has no such bindings")]
     Mismatch(Name),
-    /// A header's name is too long.
+    /// A header's name is too long, or its value too deep.
     #[error("a header of the binding is not valid")]
-    Header(#[from] crate::name::NameError),
+    Header(#[from] crate::message::PropertyError),
     /// The broker was not asked, or gave no answer.
     #[error(transparent)]
     Connection(#[from] ConnectionError),

@@ -42,9 +42,11 @@ mod name;
 mod open;
 mod producer;
 mod rabbitmq;
+mod random;
 mod route;
 pub mod rpc;
 pub mod testing;
+mod thread;
 mod topology;
 mod unacked;
 
@@ -52,7 +54,7 @@ pub use broker::{AttachError, BindError, Broker, CloseError, ConnectionError, De
 pub use consumer::{AckError, Consumer, ConsumerEnd, ConsumerOptions, Delivery, DeliveryTag, Nack};
 pub use event::{Event, Side, Stats};
 pub use memory::MemoryBroker;
-pub use message::{Headers, MAX_PROPERTIES_BYTES, Message, Properties, PropertyError, Value};
+pub use message::{Headers, MAX_NESTING, MAX_PROPERTIES_BYTES, Message, Properties, PropertyError, Value};
 pub use middleware::{
     BarrierError, Endpoint, EndpointError, EndpointOptions, Handler, MessageMiddleware, PanicPolicy, SendError,
     SettleError, StartError, StopError, Verdict,

@@ -12,6 +12,10 @@ use crate::name::{NameError, check_short};
 /// smallest that AMQP 0-9-1 allows has 4,096 bytes.
 pub const MAX_PROPERTIES_BYTES: usize = 4000;
 
+/// Most lists and tables that may lie in each other in the value of a header. What others publish and lies
+/// deeper is cut off there.
+pub const MAX_NESTING: usize = 63;
+
 /// Headers by name. Names have at most [`MAX_SHORT_BYTES`](crate::MAX_SHORT_BYTES) bytes.
 pub type Headers = BTreeMap<String, Value>;
 
@@ -107,7 +111,8 @@ impl Properties {
         self
     }
 
-    /// Fails if a property or a header's name is too long for any broker, or all are too large.
+    /// Fails if a property or a header's name is too long for any broker, a header is too deep, or all are too
+    /// large.
     pub(crate) fn check(&self) -> Result<(), PropertyError> {
         self.shorts().try_for_each(|text| check_short(text))?;
         check_headers(&self.headers)?;
@@ -136,6 +141,9 @@ pub enum PropertyError {
     /// One of them, or a header's name, is too long.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// Lists and tables of a header lie deeper in each other than any reader should have to follow.
+    #[error("a header has more than {MAX_NESTING} lists and tables in each other")]
+    TooDeep,
     /// All together are larger than every connection takes for sure.
     #[error("properties of {0} bytes are more than the {MAX_PROPERTIES_BYTES} that are taken")]
     TooLarge(usize),
@@ -155,17 +163,27 @@ fn value_size(value: &Value) -> usize {
     }
 }
 
-pub(crate) fn check_headers(headers: &Headers) -> Result<(), NameError> {
+/// Fails if a name is too long at any depth, or a value too deep.
+pub(crate) fn check_headers(headers: &Headers) -> Result<(), PropertyError> {
+    check_table(headers, MAX_NESTING)
+}
+
+/// `room` is how many lists and tables may lie in each other below.
+fn check_table(headers: &Headers, room: usize) -> Result<(), PropertyError> {
     headers.iter().try_for_each(|(name, value)| {
         check_short(name)?;
-        check_value(value)
+        check_value(value, room)
     })
 }
 
-fn check_value(value: &Value) -> Result<(), NameError> {
+fn check_value(value: &Value, room: usize) -> Result<(), PropertyError> {
+    let room = room.checked_sub(1).ok_or(PropertyError::TooDeep);
     match value {
-        Value::Table(headers) => check_headers(headers),
-        Value::List(values) => values.iter().try_for_each(check_value),
+        Value::Table(headers) => check_table(headers, room?),
+        Value::List(values) => {
+            let room = room?;
+            values.iter().try_for_each(|value| check_value(value, room))
+        }
         _ => Ok(()),
     }
 }
@@ -216,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_found_at_any_depth() {
+    fn what_can_not_be_sent_is_found_at_any_depth() {
         let long = "x".repeat(256);
         let inner = Headers::from([(long.clone(), Value::Bool(true))]);
         let nested = Value::List(vec![Value::Table(inner)]);
@@ -228,6 +246,9 @@ mod tests {
             assert_eq!(properties.check(), Err(NameError::TooLong(256).into()));
         }
         assert_eq!(Properties::default().header("text", "x".repeat(300).as_str()).check(), Ok(()));
+        let deep = |lists| (0..lists).fold(Value::from(1), |inner, _| Value::List(vec![inner]));
+        assert_eq!(Properties::default().header("deep", deep(MAX_NESTING)).check(), Ok(()));
+        assert_eq!(Properties::default().header("deep", deep(MAX_NESTING + 1)).check(), Err(PropertyError::TooDeep));
         let large = Properties::default().header("text", "x".repeat(MAX_PROPERTIES_BYTES).as_str());
         assert!(matches!(large.check(), Err(PropertyError::TooLarge(_))));
     }

@@ -145,8 +145,9 @@ impl ProducerOptions {
 /// Publishes messages. It has one owner at a time; messages of one producer reach a queue in the
 /// order of the calls, but for those that are nacked.
 ///
-/// When the connection comes back after a loss, what had no answer is sent again, in the same order
-/// and before anything newer: so a queue may get a message twice, under the same message id.
+/// When the connection comes back after a loss, or the broker has refused a publish, what had no
+/// answer is sent again, in the same order and before anything newer: so a queue may get a message
+/// twice, under the same message id.
 ///
 /// Dropping it waits for nothing: what is not settled may or may not reach the broker.
 pub trait Producer: Send {

@@ -86,3 +86,31 @@ fn a_broker_that_says_nothing_is_left_in_time() {
     proxy.resume();
     assert!(proxy.wait_for_connections(0, Instant::now() + Duration::from_secs(5)));
 }
+
+#[test]
+fn a_refusal_amid_other_publishes_costs_no_link() {
+    let broker = RabbitBroker::connect(RabbitConfig::from_url(TestBroker::shared().unwrap().url()).unwrap(), soon());
+    let broker = broker.unwrap();
+    let queue = broker.declare_queue(&QueueSpec::anonymous(), soon()).unwrap();
+    let missing = Route::exchange(&name("missing-for-links"), RoutingKey::default());
+    let mut producer = broker.producer(ProducerOptions::default().window(100, 64 << 20)).unwrap();
+    let mut consumer = consumer(&broker, &queue, 1);
+    let large = Message::new(vec![7; 8 << 20]);
+    for round in 0..10 {
+        producer.publish(&missing, body(round), soon()).unwrap();
+        // The broker's refusal comes while this is handed over, piece by piece.
+        producer.publish(&Route::queue(&queue), large.clone(), soon()).unwrap();
+        let mut settled = [Outcome::Unknown; 2];
+        while settled.contains(&Outcome::Unknown) {
+            let range = producer.settled().recv_deadline(soon()).unwrap();
+            range.ids().for_each(|id| settled[(id - 2 * round) as usize] = range.outcome);
+        }
+        assert_eq!(settled, [Outcome::Refused(Refusal::UnknownExchange), Outcome::Confirmed]);
+        let delivery = take(&*consumer);
+        assert!(delivery.message.body == large.body, "a message that was made up");
+        consumer.ack(delivery.tag).unwrap();
+    }
+    assert_nothing(&*consumer);
+    assert_eq!(broker.stats().reconnects, 0, "a link was lost");
+    broker.delete_queue(&queue, DeleteOptions::default(), soon()).unwrap();
+}

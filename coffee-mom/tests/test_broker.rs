@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amiquip::{Connection, Error, Exchange, Publish, QueueDeclareOptions};
+use crossbeam_channel::RecvTimeoutError;
 use coffee_mom::testing::rabbitmq::{OwnBroker, OwnOptions, TestBroker, TestBrokerError};
 
 /// Far enough away that only a hang reaches it.
@@ -226,6 +227,8 @@ fn an_own_broker_is_choked_and_disturbed() {
     drop(channel);
 
     broker.close_all_connections(1, soon()).unwrap();
+    // amiquip's thread panics when it is asked to close in the instant in which it reads that the broker has closed.
+    assert_eq!(blocked.recv_timeout(Duration::from_secs(20)).map(drop), Err(RecvTimeoutError::Disconnected));
     assert!(matches!(connection.close(), Err(Error::ServerClosedConnection { code: 320, .. })));
     let nobody = broker.close_all_connections(1, Instant::now());
     assert!(matches!(nobody, Err(TestBrokerError::Deadline { .. })));

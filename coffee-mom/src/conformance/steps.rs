@@ -13,7 +13,9 @@ pub(super) use super::subject::Subject;
 pub(super) use crate::broker::{AttachError, BindError, Broker, ConnectionError, DeclareError, DeleteError};
 pub(super) use crate::consumer::{AckError, Consumer, ConsumerEnd, ConsumerOptions, Delivery, Nack};
 pub(super) use crate::event::{Event, Side};
-pub(super) use crate::message::{Headers, MAX_PROPERTIES_BYTES, Message, Properties, PropertyError, Value};
+pub(super) use crate::message::{
+    Headers, MAX_NESTING, MAX_PROPERTIES_BYTES, Message, Properties, PropertyError, Value,
+};
 pub(super) use crate::middleware::{
     Endpoint, EndpointOptions, Handler, MessageMiddleware, PanicPolicy, SendError, StartError, StopError, Verdict,
 };

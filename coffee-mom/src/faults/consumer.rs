@@ -13,9 +13,9 @@ use crossbeam_channel::Receiver;
 use crate::broker::CloseError;
 use crate::consumer::{AckError, Consumer, ConsumerEnd, Delivery, DeliveryTag, Nack};
 use crate::name::Name;
+use crate::random::Random;
 
 use super::plan::Fault;
-use super::random::Random;
 use super::shared::Shared;
 
 pub(super) struct FaultyConsumer {

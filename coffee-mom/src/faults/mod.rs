@@ -24,7 +24,6 @@
 mod consumer;
 mod plan;
 mod producer;
-mod random;
 mod shared;
 
 use std::sync::Arc;

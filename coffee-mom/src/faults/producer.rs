@@ -9,10 +9,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::message::Message;
 use crate::producer::{Outcome, Producer, ProducerOptions, PublishError, PublishId, Refusal, Settled};
+use crate::random::Random;
 use crate::route::Route;
 
 use super::plan::{Fault, FaultPlan};
-use super::random::Random;
 use super::shared::{Shared, Step};
 
 /// Most publishes that one producer holds back.

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 
 use crate::broker::{Broker, CloseError};
 use crate::name::Name;
+use crate::random::Random;
 
 use super::plan::{Fault, FaultPlan};
-use super::random::Random;
 
 pub(super) struct Shared {
     inner: Arc<dyn Broker>,

@@ -88,10 +88,7 @@ impl Registry {
         if let Binding::Headers(_, headers) = binding {
             check_headers(headers)?;
         }
-        let queue = self.queue(queue, connection).map_err(|error| match error {
-            AttachError::Exclusive(name) => BindError::Exclusive(name),
-            _ => BindError::UnknownQueue(queue.clone()),
-        })?;
+        let queue = self.queue_to_bind(queue, connection)?;
         let found = self.exchanges.get_mut(exchange);
         let found = found.ok_or_else(|| BindError::UnknownExchange(exchange.clone()))?;
         if !matching::suits(found.spec.kind, binding) {
@@ -112,15 +109,21 @@ impl Registry {
         binding: &Binding,
         connection: u64,
     ) -> Result<(), BindError> {
-        let queue = match self.queue(queue, connection) {
-            Ok(queue) => queue,
-            Err(AttachError::Exclusive(name)) => return Err(BindError::Exclusive(name)),
-            Err(_) => return Ok(()),
+        let queue = match self.queue_to_bind(queue, connection) {
+            Err(BindError::UnknownQueue(_)) => return Ok(()),
+            found => found?,
         };
         if let Some(found) = self.exchanges.get_mut(exchange) {
             found.bindings.retain(|(b, q)| b != binding || q.id != queue.id);
         }
         Ok(())
+    }
+
+    fn queue_to_bind(&self, name: &Name, connection: u64) -> Result<Arc<Queue>, BindError> {
+        self.queue(name, connection).map_err(|error| match error {
+            AttachError::Exclusive(name) => BindError::Exclusive(name),
+            _ => BindError::UnknownQueue(name.clone()),
+        })
     }
 
     /// Takes a queue out and ends what is in it.

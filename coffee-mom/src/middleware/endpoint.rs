@@ -181,9 +181,8 @@ impl MessageMiddleware for Endpoint {
         let queue = self.queue.as_ref().ok_or(StartError::NoBindings)?;
         let attach = || self.broker.consumer(queue, self.options.consumer.clone(), deadline);
         let start = |consumer: Box<dyn Consumer>, paused: bool| {
-            // A thread's name can't hold NUL, a queue's can.
-            let name = format!("consume {queue}").replace('\0', "?");
-            Worker::start(name, consumer, on_message, self.options.on_panic, paused)
+            let name = format!("consume {queue}");
+            Worker::start(&name, consumer, on_message, self.options.on_panic, paused)
         };
         self.consuming.start(attach, start, deadline)
     }

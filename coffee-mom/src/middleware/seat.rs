@@ -10,7 +10,7 @@ use crate::broker::AttachError;
 use crate::consumer::{Consumer, DeliveryTag};
 
 use super::inbox::Stop;
-use super::worker::{self, Worker};
+use super::worker::Worker;
 use super::{SettleError, StartError, StopError, Verdict};
 
 pub(super) struct Seat {
@@ -140,7 +140,9 @@ impl Seat {
                 return Err(StopError::Deadline);
             }
         };
-        MutexGuard::unlocked(&mut state, || worker::wait(&finished, deadline))?;
+        if !MutexGuard::unlocked(&mut state, || finished.wait(deadline)) {
+            return Err(StopError::Deadline);
+        }
         let worker = state.slot.take_finished();
         drop(state);
         if worker.is_none_or(Worker::join) { Ok(()) } else { Err(StopError::Deadline) }

@@ -1,25 +1,24 @@
 //! The consuming thread of an endpoint: calls the handler and passes its verdicts on.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, at, bounded, never, select};
+use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 
 use crate::consumer::{AckError, Consumer, ConsumerEnd, Delivery, DeliveryTag, Nack};
+use crate::thread::{Finished, spawn, wake};
 
 use super::inbox::{Inbox, Stop, Verdicts, Wishes};
-use super::{Handler, PanicPolicy, SettleError, StopError, Verdict};
+use super::{Handler, PanicPolicy, SettleError, Verdict};
 
 /// A consuming thread, seen from outside.
 #[derive(Debug)]
 pub(super) struct Worker {
     post: Post,
-    /// Disconnects when the thread is about to end.
-    finished: Receiver<Infallible>,
+    finished: Finished,
     /// Whether nothing was left behind.
     thread: JoinHandle<bool>,
 }
@@ -35,33 +34,26 @@ pub(super) struct Post {
 impl Post {
     pub(super) fn set_paused(&self, paused: bool) {
         self.inbox.set_paused(paused);
-        self.wake();
+        wake(&self.wake);
     }
 
     pub(super) fn ask_to_stop(&self, stop: Stop, deadline: Instant) {
         self.inbox.ask_to_stop(stop, deadline);
-        self.wake();
+        wake(&self.wake);
     }
 
     /// Hands a deferred verdict over. Waits for room, `deadline` at most.
     pub(super) fn settle(&self, tag: DeliveryTag, verdict: Verdict, deadline: Instant) -> Result<(), SettleError> {
         self.inbox.put(tag, verdict, deadline)?;
-        self.wake();
+        wake(&self.wake);
         Ok(())
-    }
-
-    fn wake(&self) {
-        match self.wake.try_send(()) {
-            // Full: the thread will look into its inbox anyway. Gone: it has looked for the last time.
-            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
-        }
     }
 }
 
 impl Worker {
     /// Starts a thread of that name.
     pub(super) fn start(
-        name: String,
+        name: &str,
         consumer: Box<dyn Consumer>,
         handler: Box<dyn Handler>,
         on_panic: PanicPolicy,
@@ -69,13 +61,8 @@ impl Worker {
     ) -> std::io::Result<Self> {
         let inbox = Arc::new(Inbox::new(paused));
         let (wake, woken) = bounded(1);
-        let (finish, finished) = bounded(0);
         let body = Loop { inbox: inbox.clone(), woken, open: HashSet::new(), consumer, handler, on_panic };
-        let thread = thread::Builder::new().name(name).spawn(move || {
-            let clean = body.run();
-            drop(finish);
-            clean
-        })?;
+        let (thread, finished) = spawn(name, move || body.run())?;
         Ok(Self { post: Post { inbox, wake }, finished, thread })
     }
 
@@ -84,15 +71,14 @@ impl Worker {
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        self.finished.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected)
+        self.finished.is_over()
     }
 
     pub(super) fn post(&self) -> &Post {
         &self.post
     }
 
-    /// What [`wait`] waits for.
-    pub(super) fn finished(&self) -> Receiver<Infallible> {
+    pub(super) fn finished(&self) -> Finished {
         self.finished.clone()
     }
 
@@ -102,15 +88,6 @@ impl Worker {
             log::error!("a consuming thread panicked outside its callback");
             false
         })
-    }
-}
-
-/// Waits until a worker has finished.
-pub(super) fn wait(finished: &Receiver<Infallible>, deadline: Instant) -> Result<(), StopError> {
-    match finished.recv_deadline(deadline) {
-        Ok(infallible) => match infallible {},
-        Err(RecvTimeoutError::Disconnected) => Ok(()),
-        Err(RecvTimeoutError::Timeout) => Err(StopError::Deadline),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The pauses between attempts to connect: full jitter between two bounds. No clock, no sleeping.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
+
+use crate::random::{Random, fresh_seed};
 
 /// Pauses of a length drawn evenly between `min` and a ceiling, which doubles from twice `min` up
 /// to `max`. So clients that lost the same broker don't come back at the same time.
@@ -10,25 +11,24 @@ pub(super) struct Backoff {
     min: Duration,
     max: Duration,
     ceiling: Duration,
-    random: SplitMix,
+    random: Random,
 }
 
 impl Backoff {
     /// Bounds as they are in a valid config: `min` above zero and not above `max`.
     pub(super) fn new(min: Duration, max: Duration) -> Self {
-        // Each RandomState has keys of its own, so processes and connections differ.
-        Self::with_seed(min, max, RandomState::new().hash_one(()))
+        Self::with_seed(min, max, fresh_seed())
     }
 
     /// The same pauses for the same seed.
     pub(super) fn with_seed(min: Duration, max: Duration, seed: u64) -> Self {
-        Self { min, max, ceiling: min.saturating_mul(2).min(max), random: SplitMix(seed) }
+        Self { min, max, ceiling: min.saturating_mul(2).min(max), random: Random::new(seed) }
     }
 
     /// The pause before the next attempt.
     pub(super) fn next_pause(&mut self) -> Duration {
         let spread = self.ceiling.saturating_sub(self.min);
-        let pause = self.min + spread.mul_f64(self.random.next_fraction());
+        let pause = self.min + spread.mul_f64(self.random.fraction());
         self.ceiling = self.ceiling.saturating_mul(2).min(self.max);
         pause
     }
@@ -36,25 +36,6 @@ impl Backoff {
     /// An attempt succeeded: pauses start small again.
     pub(super) fn reset(&mut self) {
         self.ceiling = self.min.saturating_mul(2).min(self.max);
-    }
-}
-
-/// SplitMix64: small, and good enough to spread attempts.
-#[derive(Debug, Clone)]
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// 0 or more, below 1.
-    fn next_fraction(&mut self) -> f64 {
-        // 53 bits are what a double holds exactly.
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
@@ -91,12 +72,5 @@ mod tests {
             prop_assert_eq!(pauses(seed), pauses(seed));
             prop_assert_ne!(pauses(seed), pauses(!seed));
         }
-    }
-
-    #[test]
-    fn pauses_are_spread_evenly() {
-        let mut random = SplitMix(7);
-        let mean = (0..10_000).map(|_| random.next_fraction()).sum::<f64>() / 10_000.0;
-        assert!((0.48..0.52).contains(&mean), "{mean}");
     }
 }

@@ -21,7 +21,7 @@ use super::keeper::Duty;
 use super::link::Link;
 use super::record::{Bound, Record};
 
-/// Longest wait for one answer of the broker; a link that takes longer is given up.
+/// Longest wait for one answer of the broker, the time of an alarm aside; a link that takes longer is given up.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long an exclusive queue may stay locked by the link that was lost: until the broker has missed

@@ -1,7 +1,8 @@
 //! Deadlines for calls that have none: amiquip's calls wait for the I/O thread for as long as the
-//! broker takes. When a deadline passes, the guard kills the socket, and the calls return.
+//! broker takes. When a deadline passes, the guard kills the socket, and the calls return. While it
+//! is held, the deadlines of patient calls stand still.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -24,14 +25,22 @@ struct Watch {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Deadlines of the calls that run; the numbers tell equal ones apart.
-    armed: BTreeSet<(Instant, u64)>,
+    /// The calls that run, by number.
+    calls: BTreeMap<u64, Call>,
     next: u64,
+    /// Since when deadlines of patient calls stand still.
+    held: Option<Instant>,
     /// When the thread looks by itself. An earlier deadline has to wake it; arming a later one, as
     /// most are, costs no more than the lock.
     looks_at: Option<Instant>,
     expired: bool,
     stop: bool,
+}
+
+#[derive(Debug)]
+struct Call {
+    deadline: Instant,
+    patient: bool,
 }
 
 impl Guard {
@@ -52,8 +61,30 @@ impl Guard {
     /// Runs `call` on this thread, and kills the socket if it takes until the deadline. A deadline
     /// that has passed kills at once.
     pub(super) fn guarded<T>(&self, deadline: Instant, call: impl FnOnce() -> T) -> T {
-        let _armed = Armed::new(&self.watch, deadline);
+        let _armed = Armed::new(&self.watch, Call { deadline, patient: false });
         call()
+    }
+
+    /// The same, but for a deadline that stands still while the guard is held.
+    pub(super) fn guarded_patiently<T>(&self, deadline: Instant, call: impl FnOnce() -> T) -> T {
+        let _armed = Armed::new(&self.watch, Call { deadline, patient: true });
+        call()
+    }
+
+    /// Holds the guard, or lets it go: then patient calls have as much time as they had left, or more.
+    pub(super) fn hold(&self, held: bool) {
+        let mut state = self.watch.state.lock();
+        match (state.held, held) {
+            (None, true) => state.held = Some(Instant::now()),
+            (Some(since), false) => {
+                let held_for = since.elapsed();
+                let patient = state.calls.values_mut().filter(|call| call.patient);
+                patient.for_each(|call| call.deadline = call.deadline.checked_add(held_for).unwrap_or(call.deadline));
+                state.held = None;
+                self.watch.changed.notify_one();
+            }
+            _ => {}
+        }
     }
 
     /// Whether a deadline has passed and the socket was killed for it.
@@ -77,7 +108,7 @@ impl Watch {
     fn expires(&self) -> bool {
         let mut state = self.state.lock();
         while !state.stop {
-            state.looks_at = state.armed.first().map(|(deadline, _)| *deadline);
+            state.looks_at = state.first_deadline();
             match state.looks_at {
                 None => self.changed.wait(&mut state),
                 Some(deadline) if deadline > Instant::now() => {
@@ -93,28 +124,36 @@ impl Watch {
     }
 }
 
-/// A deadline that is watched while this lives.
+impl State {
+    /// The earliest deadline of those that do not stand still.
+    fn first_deadline(&self) -> Option<Instant> {
+        let running = self.calls.values().filter(|call| !(call.patient && self.held.is_some()));
+        running.map(|call| call.deadline).min()
+    }
+}
+
+/// A call that is watched while this lives.
 struct Armed<'a> {
     watch: &'a Watch,
-    key: (Instant, u64),
+    number: u64,
 }
 
 impl<'a> Armed<'a> {
-    fn new(watch: &'a Watch, deadline: Instant) -> Self {
+    fn new(watch: &'a Watch, call: Call) -> Self {
         let mut state = watch.state.lock();
-        let key = (deadline, state.next);
+        let number = state.next;
         state.next += 1;
-        state.armed.insert(key);
-        if state.looks_at.is_none_or(|looks_at| deadline < looks_at) {
+        if state.looks_at.is_none_or(|looks_at| call.deadline < looks_at) {
             watch.changed.notify_one();
         }
-        Self { watch, key }
+        state.calls.insert(number, call);
+        Self { watch, number }
     }
 }
 
 impl Drop for Armed<'_> {
     fn drop(&mut self) {
-        self.watch.state.lock().armed.remove(&self.key);
+        self.watch.state.lock().calls.remove(&self.number);
     }
 }
 
@@ -170,6 +209,30 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn a_guard_that_is_held_has_patience_with_calls_that_have_it() {
+        let (guard, killed) = guard();
+        guard.hold(true);
+        let silence = guard.guarded_patiently(after(20), || killed.recv_timeout(Duration::from_millis(100)));
+        assert_eq!(silence, Err(RecvTimeoutError::Timeout));
+        let woken = guard
+            .guarded_patiently(after(20), || guard.guarded(after(20), || killed.recv_timeout(Duration::from_secs(10))));
+        assert_eq!(woken, Err(RecvTimeoutError::Disconnected), "one without patience");
+    }
+
+    #[test]
+    fn a_call_has_the_rest_of_its_time_when_the_guard_is_let_go() {
+        let (guard, killed) = guard();
+        let (begun, held) = (Instant::now(), Duration::from_millis(150));
+        guard.guarded_patiently(after(100), || {
+            guard.hold(true);
+            assert_eq!(killed.recv_timeout(held), Err(RecvTimeoutError::Timeout));
+            guard.hold(false);
+            assert_eq!(killed.recv_timeout(Duration::from_secs(10)), Err(RecvTimeoutError::Disconnected));
+        });
+        assert!(begun.elapsed() >= held + Duration::from_millis(100));
     }
 
     #[test]

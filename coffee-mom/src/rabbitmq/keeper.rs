@@ -153,7 +153,7 @@ impl<D: Duty> Keeper<D> {
             select! {
                 recv(link.ended()) -> _ => return,
                 recv(notes) -> note => match note {
-                    Ok(note) => self.note(note),
+                    Ok(note) => self.note(link, note),
                     Err(_) => notes = crossbeam_channel::never(),
                 },
                 recv(self.woken) -> _ => {
@@ -170,7 +170,8 @@ impl<D: Duty> Keeper<D> {
         }
     }
 
-    fn note(&self, note: ConnectionBlockedNotification) {
+    fn note(&self, link: &Link, note: ConnectionBlockedNotification) {
+        link.hold(matches!(note, ConnectionBlockedNotification::Blocked(_)));
         match note {
             ConnectionBlockedNotification::Blocked(reason) => {
                 self.line.set_blocked(true);
@@ -212,5 +213,80 @@ struct CloseAtEnd(Arc<Line>);
 impl Drop for CloseAtEnd {
     fn drop(&mut self) {
         self.0.set(Status::Closed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::{RecvTimeoutError, never};
+
+    use super::*;
+    use crate::testing::peer::{FromClient, ScriptedPeer, ToClient};
+
+    /// Nothing but a link.
+    struct Idle(Receiver<()>);
+
+    impl Duty for Idle {
+        type Request = ();
+
+        fn prepare(&mut self, _link: &Arc<Link>) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn requests(&self) -> &Receiver<()> {
+            &self.0
+        }
+
+        fn serve(&mut self, (): ()) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn lose(&mut self) {}
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[test]
+    fn a_call_that_an_alarm_meets_waits_for_its_end() {
+        const LIMIT: Duration = Duration::from_secs(1);
+        let is_second = |call: &FromClient, channel| *call == FromClient::ChannelOpen && channel == 2;
+        let peer = ScriptedPeer::start(move |call, link| {
+            if is_second(&call.method, call.channel) {
+                link.send(0, ToClient::Blocked { reason: "low on memory".into() });
+            } else {
+                link.standard(call);
+            }
+        });
+        let peer = peer.unwrap();
+        let config = Arc::new(RabbitConfig::new("127.0.0.1", peer.address().port()));
+        let (line, woken) = Line::new();
+        let keeper =
+            start(config, Side::Publishing, line.clone(), woken, Arc::default(), Idle(never()), soon()).unwrap();
+        let live = line.wait(soon()).unwrap();
+        let first = live.link.open_channel(soon()).unwrap();
+        thread::scope(|scope| {
+            let opening = scope.spawn(|| live.link.open_channel(Instant::now() + LIMIT));
+            let next = scope.spawn(|| {
+                peer.wait_for(
+                    |calls| calls.iter().find(|call| is_second(&call.method, call.channel)).map(drop),
+                    soon(),
+                );
+                live.link.open_channel(Instant::now() + LIMIT)
+            });
+            assert_eq!(live.link.ended().recv_timeout(2 * LIMIT), Err(RecvTimeoutError::Timeout));
+            assert!(line.is_blocked());
+            let free = |link: &mut crate::testing::peer::Link| {
+                link.send(0, ToClient::Unblocked);
+                link.send(2, ToClient::ChannelOpenOk);
+            };
+            assert!(peer.tell(1, free));
+            assert!(opening.join().unwrap().is_ok());
+            assert!(next.join().unwrap().is_ok(), "one that waits for the other");
+        });
+        drop(first);
+        line.close(soon());
+        keeper.join().unwrap();
     }
 }

@@ -8,6 +8,8 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::{Condvar, Mutex};
 
+use crate::thread::wake;
+
 use super::failure::Failure;
 use super::link::Link;
 
@@ -124,7 +126,7 @@ impl Line {
             state.useless = Some((epoch, why));
         }
         drop(state);
-        self.nudge();
+        wake(&self.wake);
     }
 
     /// Asks the keeper to close the line, with a goodbye to the broker until the deadline.
@@ -132,7 +134,7 @@ impl Line {
         let mut state = self.state.lock();
         state.closing = Some(state.closing.map_or(deadline, |earlier| earlier.min(deadline)));
         drop(state);
-        self.nudge();
+        wake(&self.wake);
     }
 
     /// Ends the link at once, up or not yet, so that whoever waits for it returns.
@@ -145,13 +147,6 @@ impl Line {
     /// Whether the broker takes no publishes for now.
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked.load(Ordering::Acquire)
-    }
-
-    fn nudge(&self) {
-        match self.wake.try_send(()) {
-            // Full: the keeper will look anyway. Gone: the line is closed.
-            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
-        }
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Link {
     ended: Receiver<Infallible>,
     blocked: Receiver<ConnectionBlockedNotification>,
     guard: Guard,
+    /// Dropped after the connection has ended, which makes that wait for nothing.
+    kept: Mutex<Vec<Channel>>,
 }
 
 struct State {
@@ -102,20 +104,25 @@ impl Link {
         });
         let (connection, blocked) = connected.map_err(|error| explain(&guard, error))?;
         let state = State { connection: Some(connection), end: Err(Failure::Closed) };
-        Ok(Self { state: Mutex::new(state), flow, kill, ended, blocked, guard })
+        Ok(Self { state: Mutex::new(state), flow, kill, ended, blocked, guard, kept: Mutex::default() })
     }
 
-    /// Opens a channel. Blocks until `deadline` at most.
-    ///
-    /// Err([`Deadline`](Failure::Deadline)): the link is dead, unless the time went with waiting for
-    /// other threads.
+    /// Opens a channel, one after the other. Otherwise as [`call`](Self::call).
     pub(super) fn open_channel(&self, deadline: Instant) -> Result<Channel, Failure> {
-        let mut state = self.state.try_lock_until(deadline).ok_or(Failure::Deadline)?;
-        let connection = state.connection.as_mut().ok_or(Failure::Closed)?;
-        self.call(deadline, || connection.open_channel(None))
+        self.call(deadline, || match &mut self.state.lock().connection {
+            Some(connection) => connection.open_channel(None),
+            None => Err(amiquip::Error::ClientClosedConnection),
+        })
+    }
+
+    /// Keeps a channel until the connection has ended, for when nobody can wait until it is closed.
+    pub(super) fn keep(&self, channel: Channel) {
+        self.kept.lock().push(channel);
     }
 
     /// Runs a call of amiquip on this thread.
+    ///
+    /// Blocks until `deadline` at most, which stands still while the link [is held](Self::hold).
     ///
     /// Err([`Deadline`](Failure::Deadline)): the link is dead, and what was asked for may have been
     /// done; but with a deadline that had passed before, nothing was called and the link is as it was.
@@ -127,7 +134,14 @@ impl Link {
         if deadline <= Instant::now() {
             return Err(Failure::Deadline);
         }
-        self.guard.guarded(deadline, call).map_err(|error| explain(&self.guard, error))
+        self.guard.guarded_patiently(deadline, call).map_err(|error| explain(&self.guard, error))
+    }
+
+    /// Has calls wait for longer than their deadlines, or no more: a broker that takes no publishes
+    /// answers to nothing on their link. That it lives is known by its heartbeats. The end of the link
+    /// ends the calls as ever.
+    pub(super) fn hold(&self, held: bool) {
+        self.guard.hold(held);
     }
 
     /// The broker's notes that it takes no publishes for now, or does again. Disconnected when the

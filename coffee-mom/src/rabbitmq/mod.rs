@@ -29,9 +29,8 @@ mod tls;
 mod url;
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use amiquip::QueueDeleteOptions;
@@ -44,6 +43,7 @@ use crate::event::{Event, Side, Stats};
 use crate::message::check_headers;
 use crate::name::Name;
 use crate::producer::{Producer, ProducerOptions};
+use crate::random::unique_id;
 use crate::topology::{Binding, DeleteOptions, ExchangeKind, ExchangeSpec, QueueKind, QueueSpec, QueueStatus};
 
 use self::consumer::RabbitConsumer;
@@ -228,7 +228,12 @@ impl Broker for RabbitBroker {
         let (line, hub) = (core.publishing.line(), core.hub.clone());
         let started = RabbitProducer::start(line, hub, options, &core.threads, core.clone());
         let (producer, closer) = started.map_err(|error| answer::no_thread(&error))?;
-        core.adopt(&core.producers, closer, producer::Closer::is_finished, |closer| closer.close(Instant::now()));
+        core.adopt(
+            &core.producers,
+            closer,
+            |closer| closer.finished().is_over(),
+            |closer| closer.close(Instant::now()),
+        );
         Ok(Box::new(producer))
     }
 
@@ -251,7 +256,12 @@ impl Broker for RabbitBroker {
             deadline,
         )?;
         let closer = consumer.closer();
-        core.adopt(&core.consumers, closer, consumer::Closer::is_finished, |closer| closer.close(Instant::now()));
+        core.adopt(
+            &core.consumers,
+            closer,
+            |closer| closer.finished().is_over(),
+            |closer| closer.close(Instant::now()),
+        );
         Ok(Box::new(consumer))
     }
 
@@ -299,13 +309,13 @@ impl Core {
     fn close(&self, deadline: Instant) -> Result<(), CloseError> {
         self.closed.store(true, Ordering::Release);
         // How those ended that were dropped before is no news.
-        self.producers.lock().retain(|closer| !closer.is_finished());
+        self.producers.lock().retain(|closer| !closer.finished().is_over());
         let producers = self.producers.lock().clone();
         let consumers = self.consumers.lock().clone();
         producers.iter().for_each(|closer| closer.close(deadline));
         consumers.iter().for_each(|closer| closer.close(deadline));
-        let flushed = producers.iter().all(|closer| threads::wait(closer.finished(), deadline));
-        let ended = consumers.iter().all(|closer| threads::wait(closer.finished(), deadline));
+        let flushed = producers.iter().all(|closer| closer.finished().wait(deadline));
+        let ended = consumers.iter().all(|closer| closer.finished().wait(deadline));
         let sides = [&self.publishing, &self.consuming];
         sides.iter().for_each(|side| side.ask_to_close(deadline));
         let said_goodbye = sides.map(|side| side.close(deadline));
@@ -344,12 +354,8 @@ fn check_queue(spec: &QueueSpec) -> Result<(), DeclareError> {
 
 /// A name of our own making: unlike the broker's, it stays the same when the queue is declared again.
 fn anonymous_name() -> Name {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    // Each RandomState has random keys of its own.
-    let (high, low) = (RandomState::new().hash_one(number), RandomState::new().hash_one(!number));
     #[expect(clippy::expect_used, reason = "a prefix and 32 digits are 1 to 255 bytes")]
-    Name::new(&format!("{ANONYMOUS}{high:016x}{low:016x}")).expect("short enough")
+    Name::new(&format!("{ANONYMOUS}{}", unique_id())).expect("short enough")
 }
 
 impl fmt::Debug for RabbitBroker {

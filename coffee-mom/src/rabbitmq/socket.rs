@@ -1,13 +1,15 @@
 //! The socket below amiquip: connecting by a deadline, the switch that kills it, and the stream
 //! that amiquip's I/O thread gets. No AMQP here, and no encryption of its own: that is `tls`. What
-//! has to be changed in AMQP's bytes on their way is in `login` for those that go out, and below
-//! `frames` for those that come.
+//! has to be changed in AMQP's bytes on their way is in `login` and `contents` for those that go out, and
+//! below `frames` for those that come.
 
+mod contents;
 mod fields;
 mod frames;
 mod login;
 mod nesting;
-mod reply;
+mod parts;
+mod text;
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
@@ -25,6 +27,7 @@ use super::failure::Failure;
 use super::flow::Flow;
 use super::tls::TlsStream;
 
+use contents::{Contents, Next};
 use frames::Frames;
 pub(super) use login::Login;
 
@@ -151,6 +154,7 @@ pub(super) struct Stream {
     flow: Arc<Flow>,
     frames: Frames,
     login: Login,
+    contents: Contents,
     _alive: Sender<Infallible>,
 }
 
@@ -158,6 +162,15 @@ pub(super) struct Stream {
 pub(super) enum Transport {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
+}
+
+impl Transport {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
 }
 
 impl Stream {
@@ -171,7 +184,22 @@ impl Stream {
         max_frame: u32,
         alive: Sender<Infallible>,
     ) -> Self {
-        Self { transport, socket, flow, frames: Frames::new(max_frame), login, _alive: alive }
+        let (frames, contents) = (Frames::new(max_frame), Contents::default());
+        Self { transport, socket, flow, frames, login, contents, _alive: alive }
+    }
+
+    /// Writes what has to come before the bytes that amiquip offers, and returns the first of those,
+    /// which may be written then.
+    fn fill<'a>(&mut self, offered: &'a [u8]) -> io::Result<&'a [u8]> {
+        loop {
+            match self.contents.next(offered) {
+                Next::Offered(count) => return Ok(offered.get(..count).unwrap_or(offered)),
+                Next::Missing(missing) => match self.transport.write(missing)? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    written => self.contents.filled(written),
+                },
+            }
+        }
     }
 }
 
@@ -196,12 +224,11 @@ impl Read for Stream {
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let revealed = self.login.reveal(bytes);
-        let written = match &mut self.transport {
-            Transport::Plain(socket) => socket.write(&revealed),
-            Transport::Tls(stream) => stream.write(&revealed),
-        }?;
+        let now = self.fill(bytes)?;
+        let revealed = self.login.reveal(now);
+        let written = self.transport.write(&revealed)?;
         self.login.written(written);
+        self.contents.written(written);
         // amiquip offers all that it has each time.
         self.flow.written(written, bytes.len() - written);
         Ok(written)

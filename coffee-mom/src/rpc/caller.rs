@@ -10,17 +10,17 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, at, bounded, never, select};
 
 use crate::broker::Broker;
-use crate::consumer::{Consumer, ConsumerOptions, Delivery};
+use crate::consumer::Delivery;
 use crate::deadline::{after, later};
 use crate::middleware::StopError;
-use crate::name::Name;
 use crate::producer::{ProducerOptions, Settled};
+use crate::random::unique_id;
 use crate::route::Route;
-use crate::topology::{DeleteOptions, QueueSpec};
 
 use super::Semantics;
 use super::client::ClientOptions;
 use super::error::{CallError, NoError, SetupError};
+use super::inbox::Inbox;
 use super::outbox::{Fate, Outbox, Parcel};
 use super::task::{SHORTEST_PAUSE, Task};
 use super::wire::{CallId, Reply, Request, Status};
@@ -60,24 +60,22 @@ impl Caller {
     /// Declares the queue of replies and starts the thread.
     pub(super) fn start(broker: Arc<dyn Broker>, name: &str, options: &ClientOptions) -> Result<Self, SetupError> {
         let deadline = after(options.setup);
-        let replies = broker.declare_queue(&QueueSpec::anonymous(), deadline)?;
-        let consumer = broker.consumer(&replies, ConsumerOptions::default(), deadline)?;
+        let inbox = Inbox::open(broker.clone(), deadline)?;
         let producer = broker.producer(ProducerOptions::default())?;
         let counts = Arc::new(Counts::default());
         let (calls, called) = bounded(0);
         let desk = Desk {
             options: options.clone(),
             id: unique_id(),
-            replies,
+            inbox,
             called,
-            consumer,
             outbox: Outbox::new(producer),
             open: BTreeMap::new(),
             alarms: BTreeSet::new(),
             next: 0,
             counts: counts.clone(),
         };
-        let task = Task::start(&format!("rpc call {name}"), move |stop| desk.run(broker.as_ref(), &stop))?;
+        let task = Task::start(&format!("rpc call {name}"), move |stop| desk.run(&stop))?;
         Ok(Self { calls, task, counts })
     }
 
@@ -99,13 +97,6 @@ impl Caller {
     }
 }
 
-/// Unlike that of any other client, also of those in other processes.
-fn unique_id() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let draw = || RandomState::new().hash_one(std::process::id());
-    format!("{:016x}{:016x}", draw(), draw())
-}
-
 /// A call that somebody waits for.
 struct Open {
     call: Call,
@@ -118,9 +109,8 @@ struct Open {
 struct Desk {
     options: ClientOptions,
     id: String,
-    replies: Name,
+    inbox: Inbox,
     called: Receiver<(Call, Sender<Answer>)>,
-    consumer: Box<dyn Consumer>,
     outbox: Outbox<u64>,
     open: BTreeMap<u64, Open>,
     /// When to look after which open call; each has one alarm.
@@ -130,13 +120,9 @@ struct Desk {
 }
 
 impl Desk {
-    fn run(mut self, broker: &dyn Broker, stop: &Receiver<Instant>) -> bool {
+    fn run(mut self, stop: &Receiver<Instant>) -> bool {
         let deadline = self.serve(stop);
-        let closed = self.consumer.close(deadline);
-        if let Err(error) = broker.delete_queue(&self.replies, DeleteOptions::default(), deadline) {
-            log::debug!("a queue of replies is left to its connection: {error}");
-        }
-        closed.is_ok()
+        self.inbox.close(deadline)
     }
 
     /// Returns when it is asked to stop, or can't go on: those who wait are told by the end of their channels.
@@ -156,7 +142,7 @@ impl Desk {
                     Ok((call, answer)) => self.begin(call, answer),
                     Err(_) => return Instant::now(),
                 },
-                recv(self.consumer.deliveries()) -> delivery => match delivery {
+                recv(self.inbox.consumer.deliveries()) -> delivery => match delivery {
                     Ok(delivery) => self.reply(delivery),
                     Err(_) => return Instant::now(),
                 },
@@ -208,7 +194,7 @@ impl Desk {
                 id: CallId { caller: self.id.clone(), number },
                 low,
                 semantics: self.options.semantics,
-                reply_to: self.replies.clone(),
+                reply_to: self.inbox.name().clone(),
                 object: open.call.object.clone(),
                 hops: 0,
             };
@@ -233,7 +219,7 @@ impl Desk {
         if !claimed {
             self.counts.unclaimed.fetch_add(1, Ordering::Relaxed);
         }
-        if let Err(error) = self.consumer.ack(delivery.tag) {
+        if let Err(error) = self.inbox.consumer.ack(delivery.tag) {
             // It comes again, and nobody waits for it then.
             log::debug!("a reply was not acked: {error}");
         }

@@ -24,6 +24,7 @@ mod caller;
 mod client;
 mod codec;
 mod error;
+mod inbox;
 pub mod objects;
 mod outbox;
 mod serve;

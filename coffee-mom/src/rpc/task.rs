@@ -1,17 +1,17 @@
 //! A named thread that is asked to stop and joined by a deadline.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::OnceLock;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
 use crate::consumer::{Consumer, ConsumerEnd};
 use crate::middleware::StopError;
 use crate::name::Name;
+use crate::thread::{Finished, spawn};
 
 /// The least pause between two tries, whatever is asked for: a thread must not spin.
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
@@ -22,8 +22,7 @@ pub(super) const DROP_GRACE: Duration = Duration::from_secs(5);
 /// A thread seen from outside. Dropping it stops it, within its grace.
 pub(super) struct Task {
     stop: Sender<Instant>,
-    /// Disconnects when the thread is about to end.
-    finished: Receiver<Infallible>,
+    finished: Finished,
     thread: Mutex<Thread>,
 }
 
@@ -38,13 +37,7 @@ impl Task {
     /// it returns whether nothing was left undone.
     pub(super) fn start(name: &str, body: impl FnOnce(Receiver<Instant>) -> bool + Send + 'static) -> io::Result<Self> {
         let (stop, stopped) = bounded(1);
-        let (finish, finished) = bounded(0);
-        // A thread's name can't hold NUL, a queue's can.
-        let thread = thread::Builder::new().name(name.replace('\0', "?")).spawn(move || {
-            let clean = body(stopped);
-            drop(finish);
-            clean
-        })?;
+        let (thread, finished) = spawn(name, move || body(stopped))?;
         Ok(Self { stop, finished, thread: Mutex::new(Thread::Running(thread)) })
     }
 
@@ -62,10 +55,8 @@ impl Task {
 
     /// Waits for its end. `Deadline` if that does not come in time, or something was left undone.
     pub(super) fn join(&self, deadline: Instant) -> Result<(), StopError> {
-        match self.finished.recv_deadline(deadline) {
-            Ok(infallible) => match infallible {},
-            Err(RecvTimeoutError::Timeout) => return Err(StopError::Deadline),
-            Err(RecvTimeoutError::Disconnected) => {}
+        if !self.finished.wait(deadline) {
+            return Err(StopError::Deadline);
         }
         let mut thread = self.thread.lock();
         // Replaced below; nobody sees it in between.

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod calls;
+mod ends;
 mod extremes;
 mod objects;
+#[cfg(unix)]
+mod starting;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -42,11 +45,11 @@ on_each_broker! {
     calls::at_least_once_is_executed_again
     calls::at_most_once_is_executed_once
     calls::a_shared_server_refuses_at_most_once
-    calls::a_stop_finishes_what_is_in_hand
-    calls::a_queue_has_one_server_unless_it_is_shared
-    calls::a_closed_client_tells_those_who_wait
-    calls::a_dropped_client_leaves_no_queue
-    calls::a_server_says_why_it_has_ended
+    ends::a_stop_finishes_what_is_in_hand
+    ends::a_queue_has_one_server_unless_it_is_shared
+    ends::a_closed_client_tells_those_who_wait
+    ends::a_dropped_client_leaves_no_queue
+    ends::a_server_says_why_it_has_ended
     objects::objects_move_while_they_are_called
     objects::objects_stay_if_there_is_no_other_host
     objects::objects_have_one_place
@@ -62,6 +65,11 @@ fn connect(url: &str) -> Arc<dyn Broker> {
 fn unique(text: &str) -> Name {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     name(&format!("{text}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// A handler that fails for half of its requests.
+fn half(n: i32) -> Result<i32, String> {
+    if n % 2 == 0 { Ok(n / 2) } else { Err(format!("{n} is odd")) }
 }
 
 /// A queue that goes with the connection that declares it: clients may send to it all the same.

@@ -16,7 +16,7 @@ use crate::{connect, impatient, insist, own_queue, shortly, unique};
 
 /// Counts what is added to it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Counter(u64);
+pub struct Counter(u64);
 
 impl Object for Counter {
     type Request = u64;

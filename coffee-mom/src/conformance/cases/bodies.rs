@@ -58,6 +58,8 @@ pub(in super::super) fn any_bytes(subject: &dyn Subject) -> Verified {
         let refused = producer.publish(&Route::queue(&queue), body(0).with(properties), soon());
         ensure_eq!(refused, Err(PublishError::Property(NameError::TooLong(256).into())), "a long property");
     }
+    let refused = producer.publish(&Route::queue(&queue), body(0).with(deep(MAX_NESTING + 1)), soon());
+    ensure_eq!(refused, Err(PublishError::Property(PropertyError::TooDeep)), "deep properties");
     let large = plain().header("large", "x".repeat(MAX_PROPERTIES_BYTES).as_str());
     let refused = producer.publish(&Route::queue(&queue), body(0).with(large), soon());
     ensure_matches!(refused, Err(PublishError::Property(PropertyError::TooLarge(_))), "large properties");
@@ -69,6 +71,11 @@ pub(in super::super) fn any_bytes(subject: &dyn Subject) -> Verified {
     publish(&*broker, &queue, 0..1)?;
     ensure_eq!(take_all(&mut *self::consumer(&*broker, &queue, 1)?, 1)?, [0], "by a queue of an odd name");
     Ok(())
+}
+
+/// A header of lists that lie in each other.
+fn deep(lists: usize) -> Properties {
+    Properties::default().header("deep", (0..lists).fold(Value::from(1), |inner, _| Value::List(vec![inner])))
 }
 
 pub(in super::super) fn properties(subject: &dyn Subject) -> Verified {
@@ -93,7 +100,8 @@ pub(in super::super) fn properties(subject: &dyn Subject) -> Verified {
     all.timestamp = Some(1_700_000_000);
     let mut producer = broker.producer(ProducerOptions::default())?;
     let mut consumer = consumer(&*broker, &queue, 1)?;
-    for message in [body(0), body(1).with(all), body(2).with(Properties::default().message_id(""))] {
+    let empty = Properties::default().message_id("");
+    for message in [body(0), body(1).with(all), body(2).with(empty), body(3).with(deep(MAX_NESTING))] {
         outcome(&mut *producer, &Route::queue(&queue), message.clone())?;
         let delivery = take(&*consumer)?;
         ensure_eq!(delivery.message.properties(), message.properties(), "the properties");

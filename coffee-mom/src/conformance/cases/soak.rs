@@ -10,6 +10,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::Mutex;
 
+use crate::random::Random;
+
 use super::super::census;
 use super::super::steps::*;
 
@@ -20,19 +22,6 @@ const CONSUMERS: u64 = 3;
 
 /// A consumer that gets nothing for so long ends its life: others may hold all that is left.
 const BOREDOM: Duration = Duration::from_millis(20);
-
-/// Numbers that look random and are the same in each run.
-#[derive(Debug, Clone)]
-struct Chance(u64);
-
-impl Chance {
-    /// Below `limit`.
-    fn pick(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed ^ (mixed >> 27)) % limit.max(1)
-    }
-}
 
 /// What was acked, by number: the message id. Drops `done` with the last.
 struct Acked {
@@ -83,7 +72,7 @@ fn nothing_is_lost(subject: &dyn Subject, seed: u64) -> Verified {
         for who in 0..CONSUMERS {
             let (broker, queue, acked, is_done) = (&*broker, &queue, &acked, &is_done);
             threads.push(scope.spawn(move || {
-                let mut chance = Chance(seed * 1000 + who);
+                let mut chance = Random::new(seed * 1000 + who);
                 let end = soon();
                 while live(subject, broker, queue, &mut chance, acked, is_done)? {
                     ensure!(std::time::Instant::now() < end, "{} acked by the deadline", acked.lock().ids.len());
@@ -104,20 +93,20 @@ fn live(
     subject: &dyn Subject,
     shared: &dyn Broker,
     queue: &Name,
-    chance: &mut Chance,
+    chance: &mut Random,
     acked: &Mutex<Acked>,
     done: &Receiver<()>,
 ) -> Result<bool, Failure> {
-    let own = if chance.pick(4) == 0 { Some(subject.connect()?) } else { None };
-    let mut consumer = consumer(own.as_deref().unwrap_or(shared), queue, 1 + chance.pick(30) as u16)?;
+    let own = if chance.below(4) == 0 { Some(subject.connect()?) } else { None };
+    let mut consumer = consumer(own.as_deref().unwrap_or(shared), queue, 1 + chance.below(30) as u16)?;
     let mut late = Vec::new();
-    for _ in 0..chance.pick(100) {
+    for _ in 0..chance.below(100) {
         let delivery = select! {
             recv(consumer.deliveries()) -> delivery => delivery?,
             recv(done) -> _ => return Ok(false),
             default(BOREDOM) => break,
         };
-        match chance.pick(10) {
+        match chance.below(10) {
             0 => consumer.nack(delivery.tag, Nack::Requeue)?,
             1 => {}
             2 => late.push(delivery),
@@ -130,7 +119,7 @@ fn live(
         }
     }
     late.iter().try_for_each(|delivery| settle(&mut *consumer, delivery, acked))?;
-    match (chance.pick(3), own) {
+    match (chance.below(3), own) {
         (0, _) => consumer.close(soon())?,
         (1, Some(own)) => own.close(soon())?,
         _ => {}
@@ -202,15 +191,15 @@ fn order_is_kept(subject: &dyn Subject, seed: u64) -> Verified {
     let sender = endpoint(&subject.connect()?, &spec, options)?;
     thread::scope(|scope| {
         let sending = scope.spawn(|| send(&*sender, 0..ALL));
-        let mut chance = Chance(seed);
+        let mut chance = Random::new(seed);
         let mut next = 0;
         while next < ALL {
-            for _ in 0..chance.pick(60) {
+            for _ in 0..chance.below(60) {
                 if next < ALL {
                     next = progressed.recv_deadline(soon())?;
                 }
             }
-            let member = &members[chance.pick(3) as usize];
+            let member = &members[chance.below(3)];
             member.stop_consuming(soon())?;
             member.start_consuming(handler(), soon())?;
         }

@@ -17,17 +17,18 @@ mod subscription;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use crate::broker::{AttachError, CloseError, ConnectionError};
 use crate::consumer::{AckError, Consumer, ConsumerEnd, ConsumerOptions, Delivery, DeliveryTag, Nack};
 use crate::name::Name;
+use crate::thread::Finished;
 use crate::topology::{QueueKind, QueueSpec};
 
 use super::answer;
 use super::hub::Hub;
 use super::line::{Line, Status};
-use super::threads::{self, Finished, Threads};
+use super::threads::Threads;
 
 use acks::Verdict;
 use actor::Actor;
@@ -123,7 +124,7 @@ impl Consumer for RabbitConsumer {
     fn close(&mut self, deadline: Instant) -> Result<(), CloseError> {
         let Closer { shared, finished } = &self.closer;
         shared.close(ConsumerEnd::Closed);
-        if threads::wait(finished, deadline) {
+        if finished.wait(deadline) {
             return Ok(());
         }
         shared.finish(ConsumerEnd::Closed);
@@ -155,13 +156,9 @@ impl Closer {
         }
     }
 
-    /// Disconnects when the consumer has ended.
+    /// The end of the consumer.
     pub(super) fn finished(&self) -> &Finished {
         &self.finished
-    }
-
-    pub(super) fn is_finished(&self) -> bool {
-        self.finished.try_recv() == Err(TryRecvError::Disconnected)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What the owner of a consumer, its actor and its connection have in common: the deliveries in hand
 //! and the wishes, under one lock, and what wakes the actor.
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
 use crate::consumer::{AckError, ConsumerEnd, Delivery, DeliveryTag};
+use crate::thread::wake;
 
 use super::acks::{Acks, Settlement, Verdict};
 
@@ -50,13 +51,6 @@ impl Shared {
     pub(super) fn ended(&self) -> Option<ConsumerEnd> {
         self.state.lock().acks.end()
     }
-
-    fn wake(&self) {
-        match self.wake.try_send(()) {
-            // Full: the actor will look anyway. Gone: it has ended.
-            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
-        }
-    }
 }
 
 /// For the owner.
@@ -77,7 +71,7 @@ impl Shared {
 
     fn wake_for(&self, waiting: usize, urgent: bool) {
         if urgent || waiting >= self.batch || self.inbox.is_empty() {
-            self.wake();
+            wake(&self.wake);
         }
     }
 
@@ -92,7 +86,7 @@ impl Shared {
             _ => state.wish = if paused { Wish::Pause } else { Wish::Flow },
         }
         drop(state);
-        self.wake();
+        wake(&self.wake);
         Ok(())
     }
 
@@ -103,7 +97,7 @@ impl Shared {
             state.wish = Wish::End(end);
         }
         drop(state);
-        self.wake();
+        wake(&self.wake);
     }
 }
 

@@ -69,7 +69,7 @@ fn a_peer_that_is_no_broker_is_a_typed_failure() {
         read_all(&socket);
     });
     let failure = Link::open(&config, Purpose::Consume, after(10_000)).err().unwrap();
-    assert_eq!(failure, Failure::Protocol("a frame is too large".into()));
+    assert_eq!(failure, Failure::Protocol("what came is no frame of AMQP".into()));
     peer.join().unwrap();
 }
 

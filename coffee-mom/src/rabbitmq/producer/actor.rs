@@ -6,7 +6,6 @@ mod serving;
 mod settling;
 
 use std::collections::VecDeque;
-use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -215,8 +214,8 @@ impl Actor {
         }
     }
 
-    /// Waits while the broker reads nothing: a channel opened now would have no answer, and the link
-    /// of all others would be given up for it.
+    /// Waits while the broker reads nothing: a channel opened now would have no answer, and who waits
+    /// for that hears nothing else.
     fn wait_while_blocked(&self, link: &Link) {
         while self.line.is_blocked() && link.is_alive() && !self.is_done() {
             self.look_out(link, &never());
@@ -243,23 +242,24 @@ impl Actor {
         }
     }
 
-    /// Closes the channel, as soon as the broker would answer to that.
+    /// Closes the channel, as soon as the broker would answer to that, or leaves it to the end of the
+    /// connection.
     fn leave(self, link: &Link, channel: Channel) {
         // Nothing is settled any more, and who waits for that need not wait for the broker.
         drop(self.settle);
-        while self.line.is_blocked() && link.is_alive() {
-            if self.orders.lock().with_connection {
-                // Dropping it would wait for the broker; the connection ends it anyway.
-                mem::forget(channel);
-                return;
-            }
+        let with_connection = || self.orders.lock().with_connection;
+        while self.line.is_blocked() && link.is_alive() && !with_connection() {
             select! {
                 recv(self.changed) -> _ => {}
                 recv(self.woken) -> _ => {}
                 recv(link.ended()) -> _ => {}
             }
         }
-        discard(link, channel);
+        if with_connection() {
+            link.keep(channel);
+        } else {
+            discard(link, channel);
+        }
     }
 
     /// Whether the producer is to end now: it was closed, and has nothing more to wait for, or no time.

@@ -12,16 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 
 use crate::message::Message;
 use crate::producer::{Producer, ProducerOptions, PublishError, PublishId, Settled};
 use crate::route::Route;
+use crate::thread::{Finished, wake};
 
 use super::hub::Hub;
 use super::line::Line;
-use super::threads::{Finished, Threads};
+use super::threads::Threads;
 
 use self::actor::Actor;
 use self::gate::Gate;
@@ -156,13 +157,7 @@ impl Closer {
         orders.with_connection |= with_connection;
         drop(orders);
         self.gate.close();
-        match self.wake.try_send(()) {
-            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
-        }
-    }
-
-    pub(super) fn is_finished(&self) -> bool {
-        self.finished.try_recv() == Err(TryRecvError::Disconnected)
+        wake(&self.wake);
     }
 
     /// Whether publishes had to be settled as unknown at the end.
@@ -170,7 +165,7 @@ impl Closer {
         self.unsettled.load(Ordering::Acquire)
     }
 
-    /// Disconnects when the actor has ended.
+    /// The end of the actor.
     pub(super) fn finished(&self) -> &Finished {
         &self.finished
     }

@@ -22,9 +22,14 @@ impl Fields {
         *self = Self { at: self.at, ..Self::new(skip, size) };
     }
 
-    /// Wants no more.
-    pub(super) fn finish(&mut self) {
-        self.want(u64::MAX, 0);
+    /// Wants no more after `skip` bytes.
+    pub(super) fn finish(&mut self, skip: u64) {
+        self.want(skip, 0);
+    }
+
+    /// Whether all that is wanted has been read.
+    pub(super) fn is_finished(&self) -> bool {
+        self.skip == 0 && self.missing == 0
     }
 
     pub(super) fn at(&self) -> u64 {

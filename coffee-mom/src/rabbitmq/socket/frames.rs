@@ -1,25 +1,21 @@
 //! Looks at the frames as they come, for what amiquip can't stand. It makes room for a whole frame,
 //! and fills it with zeros on each read, as soon as it knows the size; so a peer that is no broker,
 //! or garbage, would cost gigabytes and more time than any deadline. What can be mended within a
-//! frame is mended in place, by `reply` and `nesting`.
+//! frame is mended in place, by `parts`.
 
 use std::io;
 
 use super::fields::Fields;
-use super::nesting::Nesting;
-use super::reply::Reply;
+use super::parts::Parts;
 
 /// RabbitMQ sends no larger frames unless it is told to; a body of that size is its own limit.
 const MOST_BYTES: u32 = 128 << 20;
 
-const HEADER_BYTES: usize = 7;
-const METHOD_FRAME: u8 = 1;
-const HEADER_FRAME: u8 = 2;
-
-/// Class and number of the methods that are looked into.
-const CONNECTION_START: u32 = 10 << 16 | 10;
-const CONNECTION_CLOSE: u32 = 10 << 16 | 50;
-const CHANNEL_CLOSE: u32 = 20 << 16 | 40;
+pub(super) const HEADER_BYTES: usize = 7;
+pub(super) const METHOD_FRAME: u8 = 1;
+pub(super) const HEADER_FRAME: u8 = 2;
+pub(super) const BODY_FRAME: u8 = 3;
+const HEARTBEAT_FRAME: u8 = 8;
 
 /// Follows the frames of one connection:
 ///
@@ -45,7 +41,7 @@ impl Frames {
         Self { most, header: [0; HEADER_BYTES], have: 0, left: 0, payload: Payload::Kept }
     }
 
-    /// Mends these bytes, the next ones. Fails if a frame begins in them that is too large.
+    /// Mends these bytes, the next ones. Fails if something begins in them that is no frame, or too large.
     pub(super) fn pass(&mut self, mut bytes: &mut [u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let wanted = if self.left > 0 { self.left } else { (HEADER_BYTES - self.have) as u64 };
@@ -69,18 +65,24 @@ impl Frames {
     fn begin(&mut self) -> io::Result<()> {
         let [kind, _, _, size @ ..] = self.header;
         let size = u32::from_be_bytes(size);
+        self.payload = match kind {
+            METHOD_FRAME => Payload::Method(Fields::new(0, 4)),
+            HEADER_FRAME => Payload::Message(Fields::new(12, 2)),
+            BODY_FRAME | HEARTBEAT_FRAME => Payload::Kept,
+            // Such as an alert of TLS, whose size would be waited for.
+            _ => return Err(invalid("what came is no frame of AMQP")),
+        };
         if size > self.most {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is too large"));
+            return Err(invalid("a frame is too large"));
         }
         self.have = 0;
         self.left = u64::from(size) + 1;
-        self.payload = match kind {
-            METHOD_FRAME => Payload::Method(Fields::new(0, 4)),
-            HEADER_FRAME => Payload::Table(Nesting::of_message()),
-            _ => Payload::Kept,
-        };
         Ok(())
     }
+}
+
+fn invalid(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 /// What a payload is, as far as it matters.
@@ -90,24 +92,24 @@ enum Payload {
     Kept,
     /// A method whose number has not come.
     Method(Fields),
-    Reply(Reply),
-    Table(Nesting),
+    /// A message whose flags have not come: behind its class, weight and size.
+    Message(Fields),
+    Parts(Parts),
 }
 
 impl Payload {
     fn mend(&mut self, mut bytes: &mut [u8]) {
-        if let Self::Method(fields) = self {
-            let Some((method, _)) = fields.next(&mut bytes) else { return };
-            *self = match method {
-                CONNECTION_START => Self::Table(Nesting::of_server()),
-                CONNECTION_CLOSE | CHANNEL_CLOSE => Self::Reply(Reply::new()),
-                _ => Self::Kept,
-            };
+        let parts = match self {
+            Self::Method(fields) => fields.next(&mut bytes).map(|(method, _)| Parts::of_method(method)),
+            // Two bytes fit.
+            Self::Message(fields) => fields.next(&mut bytes).map(|(flags, _)| Parts::of_message(flags as u16)),
+            Self::Kept | Self::Parts(_) => None,
+        };
+        if let Some(parts) = parts {
+            *self = Self::Parts(parts);
         }
-        match self {
-            Self::Kept | Self::Method(_) => {}
-            Self::Reply(reply) => reply.mend(bytes),
-            Self::Table(nesting) => nesting.flatten(bytes),
+        if let Self::Parts(parts) = self {
+            parts.mend(bytes);
         }
     }
 }
@@ -116,6 +118,7 @@ impl Payload {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::parts::{CHANNEL_CLOSE, CONNECTION_CLOSE, CONNECTION_START, DELIVER};
     use super::*;
 
     fn frame(size: u32) -> Vec<u8> {
@@ -139,7 +142,7 @@ mod tests {
 
     #[test]
     fn other_protocols_are_not_let_in() {
-        for text in [&b"HTTP/1.1 400"[..], b"AMQP\0\0\x09\x01", b"SSH-2.0-x"] {
+        for text in [&b"HTTP/1.1 400"[..], b"AMQP\0\0\x09\x01", b"SSH-2.0-x", b"\x15\x03\x01\0\x02\x02\x0a"] {
             assert!(Frames::new(0).pass(&mut text.to_vec()).is_err(), "{text:?}");
         }
     }
@@ -165,8 +168,19 @@ mod tests {
                 assert_eq!(passed(METHOD_FRAME, &payload, piece), expected);
                 assert_eq!(passed(3, &payload, piece), payload, "a body");
             }
-            let other = [&[0, 60, 0, 60], &text[..]].concat();
+            let other = [&[0, 60, 0, 71], &text[..]].concat();
             assert_eq!(passed(METHOD_FRAME, &other, piece), other);
+        }
+    }
+
+    #[test]
+    fn texts_of_deliveries_are_mended() {
+        let deliver = [&DELIVER.to_be_bytes()[..], b"\x01c\0\0\0\0\0\0\0\xff\0\x01x\x02a\xe9"].concat();
+        let header = [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0][..], b"\x02a\xe9"].concat();
+        let mended = |payload: &[u8]| [&payload[..payload.len() - 1], b"?"].concat();
+        for piece in [1, 2, 100] {
+            assert_eq!(passed(METHOD_FRAME, &deliver, piece), mended(&deliver));
+            assert_eq!(passed(HEADER_FRAME, &header, piece), mended(&header));
         }
     }
 

@@ -1,20 +1,16 @@
 //! Bounds how deep the tables and arrays of a message lie in each other. amiquip reads them by
 //! recursion, and anybody who may publish could overflow its stack and so end the process.
 
+use crate::message::MAX_NESTING;
+
 use super::fields::Fields;
 
 /// Tables and arrays that may be open at a time, the table of the headers included.
-const MOST_OPEN: usize = 64;
+const MOST_OPEN: usize = 1 + MAX_NESTING;
 
-const HAS_CONTENT_TYPE: u32 = 1 << 15;
-const HAS_CONTENT_ENCODING: u32 = 1 << 14;
-const HAS_HEADERS: u32 = 1 << 13;
-
-/// Walks through the headers of a message:
+/// Walks through a table:
 ///
 /// ```text
-/// octet  0..12                   12..14   14..
-///        class, weight, size     flags    content type, content encoding, headers, ..
 /// table: size (4), then to its end: name (1 + ..), value      array: size (4), then values
 /// value: kind (1), then by kind: so many bytes, or a size (4) and so many, or a table or an array
 /// ```
@@ -31,9 +27,6 @@ pub(super) struct Nesting {
 /// What the number that is read next is.
 #[derive(Debug, Clone, Copy)]
 enum Item {
-    Flags,
-    /// The length of one of this many texts before the headers.
-    Property(u32),
     /// The size of a table or an array.
     Size(Holds),
     NameLength,
@@ -56,42 +49,26 @@ struct Open {
 }
 
 impl Nesting {
-    /// For the payload of a header frame.
-    pub(super) fn of_message() -> Self {
-        Self { fields: Fields::new(12, 2), item: Item::Flags, open: Vec::new() }
+    pub(super) fn new() -> Self {
+        Self { fields: Fields::new(0, 4), item: Item::Size(Holds::NamedValues), open: Vec::new() }
     }
 
-    /// For the method in which a server says what it is, behind the method's number and above its
-    /// table.
-    pub(super) fn of_server() -> Self {
-        Self { fields: Fields::new(2, 4), item: Item::Size(Holds::NamedValues), open: Vec::new() }
-    }
-
-    /// Turns each table and array that lies too deep into bytes, which have the same form.
-    pub(super) fn flatten(&mut self, mut bytes: &mut [u8]) {
-        while let Some((number, last)) = self.fields.next(&mut bytes) {
+    /// Turns each table and array that lies too deep into bytes, which have the same form. Takes the next bytes
+    /// off, up to the end of the table; true: it has come.
+    pub(super) fn flatten(&mut self, bytes: &mut &mut [u8]) -> bool {
+        while let Some((number, last)) = self.fields.next(bytes) {
             self.step(number, last);
         }
+        self.fields.is_finished()
     }
 
     fn step(&mut self, number: u32, last: &mut u8) {
         let length = u64::from(number);
         match self.item {
-            Item::Flags if number & HAS_HEADERS == 0 => self.fields.finish(),
-            Item::Flags => self.properties(0, (number & (HAS_CONTENT_TYPE | HAS_CONTENT_ENCODING)).count_ones()),
-            Item::Property(texts) => self.properties(length, texts - 1),
             Item::Size(holds) => self.open(holds, length),
             Item::NameLength => self.read(length, 1, Item::Kind),
             Item::Kind => self.value(last),
             Item::Length => self.pass(length),
-        }
-    }
-
-    /// After `skip` bytes come so many texts, then the headers.
-    fn properties(&mut self, skip: u64, texts: u32) {
-        match texts {
-            0 => self.read(skip, 4, Item::Size(Holds::NamedValues)),
-            _ => self.read(skip, 1, Item::Property(texts)),
         }
     }
 
@@ -128,7 +105,7 @@ impl Nesting {
         let at = self.fields.at().saturating_add(bytes).min(self.end());
         while self.open.pop_if(|open| open.end <= at).is_some() {}
         let item = match self.open.last() {
-            None => return self.fields.finish(),
+            None => return self.fields.finish(at - self.fields.at()),
             Some(Open { holds: Holds::NamedValues, .. }) => Item::NameLength,
             Some(Open { holds: Holds::Values, .. }) => Item::Kind,
         };

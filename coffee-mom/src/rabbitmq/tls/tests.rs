@@ -1,11 +1,9 @@
 //! A real rustls server on the loopback, and a poll loop that behaves as amiquip's.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 
 use mio::{Events, Poll, PollOpt, Ready, Token};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
@@ -14,69 +12,35 @@ use super::*;
 use crate::rabbitmq::failure::Retry;
 use crate::rabbitmq::socket::Socket;
 
+#[path = "../../../tests/support/certificates.rs"]
+mod files;
+
+use files::{Certificates, SERVER_NAME};
+
 const TOTAL: usize = 6 << 20;
 
-/// An authority, a server's and a client's certificate, as files below a folder of their own.
-struct Certificates {
-    folder: PathBuf,
-    authority: CertificateDer<'static>,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+fn client(certificates: &Certificates) -> TlsConfig {
+    TlsConfig::default().authority(&certificates.authority).server_name(SERVER_NAME)
 }
 
-impl Certificates {
-    fn new(test: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("coffee-tls-{}-{test}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let sign = |name: &str| {
-            let key = KeyPair::generate().unwrap();
-            let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-            (params.signed_by(&key, &authority).unwrap(), key)
-        };
-        let (server, server_key) = sign("broker.test");
-        let (client, client_key) = sign("client.test");
-        std::fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
-        std::fs::write(folder.join("client.pem"), client.pem()).unwrap();
-        std::fs::write(folder.join("client.key"), client_key.serialize_pem()).unwrap();
-        Self {
-            folder,
-            authority: authority.der().clone(),
-            chain: vec![server.der().clone()],
-            key: PrivateKeyDer::try_from(server_key.serialize_der()).unwrap(),
-        }
-    }
-
-    fn client(&self) -> TlsConfig {
-        TlsConfig::default().authority(self.folder.join("ca.pem")).server_name("broker.test")
-    }
-
-    fn identified_client(&self) -> TlsConfig {
-        self.client().identity(self.folder.join("client.pem"), self.folder.join("client.key"))
-    }
-
-    fn server(&self, wants_identity: bool) -> Arc<ServerConfig> {
-        let provider = Arc::new(ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider.clone());
-        let builder = builder.with_safe_default_protocol_versions().unwrap();
-        let builder = if wants_identity {
-            let mut roots = RootCertStore::empty();
-            roots.add(self.authority.clone()).unwrap();
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
-            builder.with_client_cert_verifier(verifier)
-        } else {
-            builder.with_no_client_auth()
-        };
-        Arc::new(builder.with_single_cert(self.chain.clone(), self.key.clone_key()).unwrap())
-    }
+fn identified_client(certificates: &Certificates) -> TlsConfig {
+    client(certificates).identity(&certificates.client.certificate, &certificates.client.key)
 }
 
-impl Drop for Certificates {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
+fn server(files: &Certificates, wants_identity: bool) -> Arc<ServerConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone());
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let builder = if wants_identity {
+        let roots = authorities(&client(files)).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
+        builder.with_client_cert_verifier(verifier)
+    } else {
+        builder.with_no_client_auth()
+    };
+    let chain = certificates(&files.server.certificate).unwrap();
+    let key = PrivateKeyDer::from_pem_file(&files.server.key).unwrap();
+    Arc::new(builder.with_single_cert(chain, key).unwrap())
 }
 
 /// Sends back what it gets, in odd pieces, until the end or the first failure.
@@ -192,7 +156,7 @@ fn echo(stream: TlsStream<Socket>, socket: &Socket, to_send: Vec<u8>) -> io::Res
 }
 
 fn failure(config: &TlsConfig, certificates: &Certificates) -> Failure {
-    let (host, server) = echo_server(certificates.server(false));
+    let (host, server) = echo_server(server(certificates, false));
     let failure = connect(&host, config).err().unwrap();
     server.join().unwrap();
     failure
@@ -201,8 +165,8 @@ fn failure(config: &TlsConfig, certificates: &Certificates) -> Failure {
 #[test]
 fn megabytes_go_both_ways_in_odd_pieces() {
     let certificates = Certificates::new("both-ways");
-    let (host, server) = echo_server(certificates.server(true));
-    let (stream, socket) = connect(&host, &certificates.identified_client()).unwrap();
+    let (host, server) = echo_server(server(&certificates, true));
+    let (stream, socket) = connect(&host, &identified_client(&certificates)).unwrap();
     let sent: Vec<u8> = (0..TOTAL).map(|index| ((index * 31) >> 5) as u8).collect();
     assert!(echo(stream, &socket, sent.clone()).unwrap() == sent);
     socket.kill_switch().kill();
@@ -213,7 +177,7 @@ fn megabytes_go_both_ways_in_odd_pieces() {
 fn an_unknown_authority_is_refused() {
     let certificates = Certificates::new("authority");
     let others = Certificates::new("other-authority");
-    let failure = failure(&others.client(), &certificates);
+    let failure = failure(&client(&others), &certificates);
     assert!(matches!(&failure, Failure::Tls(rustls::Error::InvalidCertificate(_))), "{failure:?}");
     assert_eq!(failure.retry(), Retry::No);
 }
@@ -221,16 +185,16 @@ fn an_unknown_authority_is_refused() {
 #[test]
 fn another_host_name_is_refused() {
     let certificates = Certificates::new("host-name");
-    let failure = failure(&certificates.client().server_name("other.test"), &certificates);
+    let failure = failure(&client(&certificates).server_name("other.test"), &certificates);
     assert!(matches!(&failure, Failure::Tls(rustls::Error::InvalidCertificate(_))), "{failure:?}");
 }
 
 #[test]
 fn a_missing_client_certificate_is_a_refusal_when_it_shows() {
     let certificates = Certificates::new("client");
-    let (host, server) = echo_server(certificates.server(true));
+    let (host, server) = echo_server(server(&certificates, true));
     // In TLS 1.3 the client is done before the server has looked at its certificate.
-    let (stream, socket) = connect(&host, &certificates.client()).unwrap();
+    let (stream, socket) = connect(&host, &client(&certificates)).unwrap();
     let error = echo(stream, &socket, vec![0; 1 << 20]).unwrap_err();
     let failure = Failure::from(amiquip::Error::IoErrorWritingSocket { source: error });
     assert_eq!(failure, Failure::Tls(rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired)));
@@ -241,12 +205,12 @@ fn a_missing_client_certificate_is_a_refusal_when_it_shows() {
 #[test]
 fn files_that_are_no_certificates_are_named() {
     let certificates = Certificates::new("files");
-    let key = certificates.folder.join("client.key");
-    let missing = certificates.folder.join("missing");
+    let key = certificates.client.key.clone();
+    let missing = certificates.missing();
     for (config, path) in [
-        (certificates.client().authority(&missing), &missing),
-        (certificates.client().authority(&key), &key),
-        (certificates.client().identity(certificates.folder.join("client.pem"), &missing), &missing),
+        (client(&certificates).authority(&missing), &missing),
+        (client(&certificates).authority(&key), &key),
+        (client(&certificates).identity(&certificates.client.certificate, &missing), &missing),
     ] {
         assert_eq!(failure(&config, &certificates), Failure::TlsFile { path: path.clone() });
     }
@@ -271,7 +235,7 @@ fn a_peer_that_sends_byte_by_byte_does_not_stretch_the_deadline() {
     let begun = Instant::now();
     let mut tcp = TcpStream::connect((host.name.as_str(), host.port)).unwrap();
     let deadline = begun + Duration::from_millis(200);
-    assert_eq!(handshake(&mut tcp, &certificates.client(), &host, deadline).err(), Some(Failure::Deadline));
+    assert_eq!(handshake(&mut tcp, &client(&certificates), &host, deadline).err(), Some(Failure::Deadline));
     assert!(begun.elapsed() < Duration::from_secs(2));
     drop((stop, tcp));
     peer.join().unwrap();

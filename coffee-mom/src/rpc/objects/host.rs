@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 
 use crate::broker::{Broker, DeclareError};
-use crate::consumer::{ConsumerEnd, ConsumerOptions};
+use crate::consumer::ConsumerEnd;
 use crate::deadline::after;
 use crate::middleware::StopError;
 use crate::name::{Name, RoutingKey};
 use crate::producer::ProducerOptions;
 use crate::rpc::error::SetupError;
+use crate::rpc::inbox::Inbox;
 use crate::rpc::table::Limits;
 use crate::rpc::task::Task;
-use crate::topology::{Binding, ExchangeKind, ExchangeSpec, QueueSpec};
+use crate::topology::{Binding, ExchangeKind, ExchangeSpec};
 
 use super::keeper::{Keeper, Order};
 use super::{InsertError, MoveError, Object};
@@ -108,11 +109,11 @@ impl<T: Object> Host<T> {
     pub fn start(broker: Arc<dyn Broker>, space: &Name, options: HostOptions) -> Result<Self, SetupError> {
         let deadline = after(options.setup);
         declare_space(broker.as_ref(), space, deadline)?;
-        let address = broker.declare_queue(&QueueSpec::anonymous(), deadline)?;
-        let consumer = broker.consumer(&address, ConsumerOptions::default(), deadline)?;
+        let inbox = Inbox::open(broker.clone(), deadline)?;
+        let address = inbox.name().clone();
         let producer = broker.producer(ProducerOptions::default())?;
         let (orders, ordered) = bounded(0);
-        let keeper = Keeper::new(broker.clone(), space, &address, options, consumer, producer, ordered);
+        let keeper = Keeper::new(broker.clone(), space, inbox, options, producer, ordered);
         let end = keeper.end.clone();
         let task = Task::start(&format!("rpc host {address}"), move |stop| keeper.run(&stop))?;
         Ok(Self { broker, space: space.clone(), address, task, orders, end })

@@ -12,18 +12,18 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, at, never, select};
 
 use crate::broker::Broker;
-use crate::consumer::{Consumer, ConsumerEnd, Delivery};
+use crate::consumer::{ConsumerEnd, Delivery};
 use crate::deadline::after;
 use crate::message::Message;
 use crate::name::Name;
 use crate::producer::Producer;
 use crate::route::Route;
+use crate::rpc::inbox::Inbox;
 use crate::rpc::outbox::{Outbox, Parcel};
 use crate::rpc::table::{Admission, Table};
 use crate::rpc::task::note_end;
 use crate::rpc::wire::{Reply, Request, Status};
 use crate::rpc::work::work;
-use crate::topology::DeleteOptions;
 
 use super::host::HostOptions;
 use super::place::{Place, Resident, Waiter};
@@ -50,9 +50,8 @@ pub(super) enum Sent {
 pub(super) struct Keeper<T> {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) space: Name,
-    pub(super) address: Name,
+    pub(super) inbox: Inbox,
     pub(super) options: HostOptions,
-    consumer: Box<dyn Consumer>,
     pub(super) outbox: Outbox<Sent>,
     orders: Receiver<Order<T>>,
     pub(super) places: HashMap<String, Place<T>>,
@@ -68,18 +67,16 @@ impl<T: Object> Keeper<T> {
     pub(super) fn new(
         broker: Arc<dyn Broker>,
         space: &Name,
-        address: &Name,
+        inbox: Inbox,
         options: HostOptions,
-        consumer: Box<dyn Consumer>,
         producer: Box<dyn Producer>,
         orders: Receiver<Order<T>>,
     ) -> Self {
         Self {
             broker,
             space: space.clone(),
-            address: address.clone(),
+            inbox,
             options,
-            consumer,
             outbox: Outbox::new(producer),
             orders,
             places: HashMap::new(),
@@ -94,11 +91,8 @@ impl<T: Object> Keeper<T> {
     pub(super) fn run(mut self, stop: &Receiver<Instant>) -> bool {
         let deadline = self.serve(stop);
         let done = self.outbox.len() == 0;
-        let closed = self.consumer.close(deadline);
-        if let Err(error) = self.broker.delete_queue(&self.address, DeleteOptions::default(), deadline) {
-            log::debug!("the queue of a host is left to its connection: {error}");
-        }
-        done && closed.is_ok()
+        let closed = self.inbox.close(deadline);
+        done && closed
     }
 
     fn serve(&mut self, stop: &Receiver<Instant>) -> Instant {
@@ -115,7 +109,7 @@ impl<T: Object> Keeper<T> {
             }
             let (stop, orders) = if until.is_some() { (&nobody, &no_orders) } else { (stop, &self.orders) };
             let free = until.is_none() && self.outbox.len() < MOST_ON_THEIR_WAY;
-            let deliveries = if free { self.consumer.deliveries() } else { &nothing };
+            let deliveries = if free { self.inbox.consumer.deliveries() } else { &nothing };
             let alarms = until.into_iter().chain(alarm).chain(self.outbox.next());
             let alarm = alarms.min().map_or_else(never, at);
             select! {
@@ -127,7 +121,7 @@ impl<T: Object> Keeper<T> {
                 recv(deliveries) -> delivery => match delivery {
                     Ok(delivery) => self.take(delivery),
                     Err(_) => {
-                        note_end(&self.end, self.consumer.as_ref(), &self.address);
+                        note_end(&self.end, self.inbox.consumer.as_ref(), self.inbox.name());
                         return now;
                     }
                 },
@@ -158,7 +152,7 @@ impl<T: Object> Keeper<T> {
 
     fn take(&mut self, delivery: Delivery) {
         // What is lost with this host is asked for again, so nothing is kept for its sake.
-        if let Err(error) = self.consumer.ack(delivery.tag) {
+        if let Err(error) = self.inbox.consumer.ack(delivery.tag) {
             log::debug!("a message to a host comes again: {error}");
         }
         if let Some(notice) = Notice::of(&delivery.message) {
@@ -173,7 +167,7 @@ impl<T: Object> Keeper<T> {
     fn hear(&mut self, notice: Notice, body: &Bytes) {
         if notice.news == News::Take {
             if let Some(news) = self.arrive(&notice, body) {
-                let answer = Notice { news, host: self.address.clone(), ..notice.clone() };
+                let answer = Notice { news, host: self.inbox.name().clone(), ..notice.clone() };
                 self.send(Route::queue(&notice.host), answer.message(Bytes::new()));
             }
             return;

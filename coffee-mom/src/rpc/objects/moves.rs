@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::broker::BindError;
 use crate::deadline::{after, later};
+use crate::message::PropertyError;
 use crate::name::{Name, RoutingKey};
 use crate::route::Route;
 use crate::rpc::outbox::{Fate, Parcel};
@@ -23,7 +24,7 @@ impl<T: Object> Keeper<T> {
         let answer = match self.places.get_mut(&id) {
             Some(Place::Leaving(leaving)) if leaving.to == to => return leaving.waiters.push(waiter),
             Some(Place::Leaving(_)) => Err(MoveError::Moving),
-            Some(Place::Here(_)) if to == self.address => Ok(()),
+            Some(Place::Here(_)) if to == *self.inbox.name() => Ok(()),
             Some(Place::Gone(gone)) if gone.to == to => Ok(()),
             Some(Place::Here(resident)) => match resident.pack() {
                 Ok(luggage) => return self.leave(id, to, luggage, waiter),
@@ -72,7 +73,7 @@ impl<T: Object> Keeper<T> {
                 leaving.again = later(now, self.options.retry.max(SHORTEST_PAUSE));
                 leaving.tries += 1;
                 let version = leaving.resident.version + 1;
-                let notice = Notice { news: News::Take, object: id.clone(), version, host: self.address.clone() };
+                let notice = Notice { news: News::Take, object: id.clone(), version, host: self.inbox.name().clone() };
                 self.outbox.push(Parcel {
                     key: Sent::Object(id.clone(), version),
                     to: Route::queue(&leaving.to),
@@ -161,12 +162,12 @@ impl<T: Object> Keeper<T> {
     }
 
     fn rebind(&self, id: &str, to_here: bool) -> Result<(), BindError> {
-        let binding = Binding::Key(RoutingKey::new(id)?);
+        let binding = Binding::Key(RoutingKey::new(id).map_err(PropertyError::from)?);
         let deadline = after(self.options.patience);
         if to_here {
-            self.broker.bind(&self.address, &self.space, &binding, deadline)
+            self.broker.bind(self.inbox.name(), &self.space, &binding, deadline)
         } else {
-            self.broker.unbind(&self.address, &self.space, &binding, deadline)
+            self.broker.unbind(self.inbox.name(), &self.space, &binding, deadline)
         }
     }
 

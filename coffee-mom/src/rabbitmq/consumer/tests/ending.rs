@@ -25,7 +25,7 @@ fn starting_and_stopping_leaves_the_link_alone() {
             consumer.resume().unwrap();
             let finished = consumer.closer().finished().clone();
             drop(consumer);
-            assert!(threads::wait(&finished, soon()));
+            assert!(finished.wait(soon()));
         }
         assert!(bench.link().is_alive(), "after {cycle} cycles");
     }
@@ -70,10 +70,10 @@ fn closing_from_the_side_of_the_connection() {
     let delivery = next(&consumer);
     consumer.ack(delivery.tag).unwrap();
     let closer = consumer.closer();
-    assert!(!closer.is_finished());
+    assert!(!closer.finished().is_over());
     closer.close(soon());
-    assert!(threads::wait(closer.finished(), soon()));
-    assert!(closer.is_finished());
+    assert!(closer.finished().wait(soon()));
+    assert!(closer.finished().is_over());
     assert_eq!(consumer.ended(), Some(ConsumerEnd::ConnectionClosed));
     assert_eq!(consumer.close(soon()), Ok(()));
     assert_eq!(bench.ready(), 0);
