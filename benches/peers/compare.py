@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs `coffee run` and the peers on the same files in turn, checks that their answers agree, and prints the times.
+"""Runs `coffee run`, `coffee submit` where a cluster is named, and the peers on the same files in turn, checks that their answers agree, and prints the times.
 
 A program's *whole process* goes from its start to its end. The peers also say how long they took *inside*, from the
 first file opened to the last answer written, without the interpreter's start and the import of their library; it is
@@ -25,6 +25,8 @@ def arguments():
     parser.add_argument("--coffee", default="target/release/coffee", help="the program (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each, after one to warm up (default: 5)")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that has the peers (default: this one)")
+    parser.add_argument("--cluster", action="append", default=[], metavar="NAME=HOST:PORT",
+                        help="a gateway of a running cluster to submit to as well; may be repeated")
     parsed = parser.parse_args()
     if parsed.runs < 1:
         parser.error("--runs must be at least 1")
@@ -33,20 +35,23 @@ def arguments():
 
 def commands(options, work):
     """Each program's command line and the folder that it answers into."""
-    outs = {name: work / name for name in ["coffee", *PEERS]}
+    clusters = dict(named.split("=", 1) for named in options.cluster)
+    outs = {name: work / name for name in ["coffee", *PEERS, *clusters]}
     lines = {"coffee": [options.coffee, "run", str(options.data), "--out", str(outs["coffee"]), "--quiet"]}
     for peer in PEERS:
         lines[peer] = [options.python, str(HERE / f"peer_{peer}.py"), str(options.data), str(outs[peer])]
+    for name, gateway in clusters.items():
+        lines[name] = [options.coffee, "submit", str(options.data), "--gateway", gateway, "--out", str(outs[name]), "--quiet"]
     return {name: (line, outs[name]) for name, line in lines.items()}
 
 
 def run(name, line):
     """Seconds of the whole process, and inside it if the program says so."""
     begin = time.perf_counter()
-    done = subprocess.run(line, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     whole = time.perf_counter() - begin
     if done.returncode != 0:
-        sys.exit(f"{name} failed with exit code {done.returncode}: {' '.join(line)}")
+        sys.exit(f"{name} failed with exit code {done.returncode}: {' '.join(line)}\n{done.stderr}")
     words = done.stdout.split()
     inside = sum(map(float, words[1::2])) if name in PEERS else None
     return whole, inside
@@ -56,22 +61,22 @@ def check(outs):
     """Ends the comparison if two programs disagree in a single byte."""
     for name in FILES:
         expected = (outs["coffee"] / name).read_bytes()
-        for peer in PEERS:
-            if (outs[peer] / name).read_bytes() != expected:
-                sys.exit(f"{name} of coffee and {peer} differ")
+        for other, out in outs.items():
+            if (out / name).read_bytes() != expected:
+                sys.exit(f"{name} of coffee and {other} differ")
     return (outs["coffee"] / "q1.csv").read_bytes().count(b"\n") - 1
 
 
 def measure(options):
     """Lists of (whole, inside) by program, runs in turn; the first round isn't counted."""
-    times = {name: [] for name in ["coffee", *PEERS]}
+    times = {}
     with tempfile.TemporaryDirectory(prefix="coffee-peers-") as work:
         programs = commands(options, pathlib.Path(work))
         for number in range(options.runs + 1):
             for name, (line, _) in programs.items():
                 taken = run(name, line)
                 if number > 0:
-                    times[name].append(taken)
+                    times.setdefault(name, []).append(taken)
             rows = check({name: out for name, (_, out) in programs.items()})
     print(f"the answers agree byte for byte in all {options.runs + 1} rounds ({rows} rows in q1.csv)")
     return times
@@ -87,10 +92,11 @@ def show(times):
         line(f"{name}, whole process", [whole for whole, _ in taken])
     for peer in PEERS:
         line(f"{peer}, inside", [inside for _, inside in times[peer]])
-    coffee = statistics.median(whole for whole, _ in times["coffee"])
-    for peer in PEERS:
-        inside = statistics.median(inside for _, inside in times[peer])
-        print(f"coffee's whole process takes {coffee / inside:.2f} of {peer}'s time inside")
+    for name in (name for name in times if name not in PEERS):
+        whole = statistics.median(whole for whole, _ in times[name])
+        for peer in PEERS:
+            inside = statistics.median(inside for _, inside in times[peer])
+            print(f"{name}'s whole process takes {whole / inside:.2f} of {peer}'s time inside")
 
 
 def main():

@@ -7,7 +7,19 @@ use coffee_core::{
 };
 use coffee_nodes::sales::Queries;
 
-use crate::{completions::CompletionsArgs, generate::GenerateArgs, run::RunArgs};
+use crate::{
+    completions::CompletionsArgs,
+    compose::ComposeArgs,
+    gateway::GatewayArgs,
+    generate::GenerateArgs,
+    jobs::{CancelArgs, JobsArgs},
+    node::NodeArgs,
+    query_node::QueryNodeArgs,
+    results_node::ResultsNodeArgs,
+    run::RunArgs,
+    submit::SubmitArgs,
+    up::UpArgs,
+};
 
 /// Answers the coffee-shop queries over folders of CSV files
 #[derive(Debug, Parser)]
@@ -23,6 +35,15 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Run(RunArgs),
+    Up(UpArgs),
+    Submit(SubmitArgs),
+    Jobs(JobsArgs),
+    Cancel(CancelArgs),
+    Gateway(GatewayArgs),
+    QueryNode(QueryNodeArgs),
+    ResultsNode(ResultsNodeArgs),
+    Node(NodeArgs),
+    Compose(ComposeArgs),
     Generate(GenerateArgs),
     Completions(CompletionsArgs),
 }

@@ -1,6 +1,6 @@
 //! How the command fails: an exit code and one line on stderr.
 
-use std::{error::Error, iter, process::ExitCode};
+use std::{borrow::Cow, error::Error, iter, process::ExitCode};
 
 use coffee_nodes::{generate::GenerateError, input::InputError, sales::SalesError};
 
@@ -20,7 +20,7 @@ pub struct Failure {
     /// The file or flag that it is about, where the error does not say.
     about: Option<String>,
     error: Box<dyn Error>,
-    advice: Option<&'static str>,
+    advice: Option<Cow<'static, str>>,
 }
 
 impl Failure {
@@ -39,10 +39,15 @@ impl Failure {
         Failure { about: Some(about.into()), ..self }
     }
 
+    /// Says what to do about it.
+    pub fn advise(self, advice: impl Into<Cow<'static, str>>) -> Self {
+        Failure { advice: Some(advice.into()), ..self }
+    }
+
     /// Prints the error as one line; with `causes` the chain of its causes follows, one a line.
     pub fn report(&self, causes: bool) -> ExitCode {
         let about = self.about.as_ref().map(|about| format!("{about}: ")).unwrap_or_default();
-        let advice = self.advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+        let advice = self.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
         print_error(&format!("coffee: {}\n", printable(&format!("{about}{}{advice}", self.error))));
         for cause in causes_of(self.error.as_ref()).iter().filter(|_| causes) {
             print_error(&format!("  caused by: {}\n", printable(cause)));
@@ -58,7 +63,7 @@ impl From<SalesError> for Failure {
             error if error.is_before_work() => BAD_USAGE,
             _ => FAILED,
         };
-        Failure { code, about: None, advice: advice(&error), error: error.into() }
+        Failure { code, about: None, advice: advice(&error).map(Cow::from), error: error.into() }
     }
 }
 

@@ -2,14 +2,27 @@
 //! they print is in a file each.
 
 mod args;
+mod cluster;
 mod completions;
+mod compose;
+mod duration;
 mod failure;
+mod gateway;
 mod generate;
+mod jobs;
+mod node;
 mod output;
+mod placement;
 mod progress;
+mod query_node;
+mod results_node;
 mod run;
+mod serve;
+mod signals;
+mod submit;
 mod summary;
 mod tables;
+mod up;
 
 use std::process::ExitCode;
 
@@ -25,6 +38,15 @@ fn main() -> ExitCode {
     start_logging(cli.verbose);
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Up(args) => up::run(&args),
+        Command::Submit(args) => submit::run(&args),
+        Command::Jobs(args) => jobs::list(&args),
+        Command::Cancel(args) => jobs::cancel(&args),
+        Command::Gateway(args) => gateway::run(&args),
+        Command::QueryNode(args) => query_node::run(&args),
+        Command::ResultsNode(args) => results_node::run(&args),
+        Command::Node(args) => node::run(&args),
+        Command::Compose(args) => compose::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

@@ -1,24 +1,13 @@
 //! `coffee run`: the queries in this one process.
 
-use std::{fs, num::NonZeroUsize, path::PathBuf, process, thread};
+use std::{num::NonZeroUsize, path::PathBuf, thread};
 
 use clap::{Args, builder::BoolishValueParser};
-use coffee_core::{
-    plan::Placement,
-    sales::{fused, staged},
-};
-use coffee_nodes::{
-    Stop,
-    sales::{Progress, RunOptions, SalesError},
-};
+use coffee_core::plan::Placement;
+use coffee_nodes::sales::{Progress, Request, RunOptions, SalesError};
 use log::info;
 
-use crate::{
-    args::QueryArgs,
-    failure::{Failure, INTERRUPTED},
-    progress::ProgressDisplay,
-    summary, tables,
-};
+use crate::{args::QueryArgs, failure::Failure, placement, progress::ProgressDisplay, signals, summary, tables};
 
 /// Answers the queries in one process
 ///
@@ -52,8 +41,9 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let options = options(args)?;
     let progress = Progress::default();
-    let stop = stop_on_interrupt()?;
-    info!("{} of {:?} into {:?}", options.queries, options.data, options.out);
+    let stop = signals::stop_on_interrupt()?;
+    let Request { queries, data, out, .. } = &options.request;
+    info!("{queries} of {data:?} into {out:?}");
     info!("placement {}, {} threads", args.placement, options.threads);
     let display = if args.quiet { None } else { ProgressDisplay::start(&progress) };
     let done = coffee_nodes::sales::run(&options, &progress, &stop);
@@ -76,50 +66,25 @@ fn options(args: &RunArgs) -> Result<RunOptions, Failure> {
         None => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     };
     Ok(RunOptions {
-        data: args.data.clone(),
-        out: args.out.clone(),
-        query: args.query.query(),
-        queries: args.query.queries,
+        request: Request {
+            data: args.data.clone(),
+            out: args.out.clone(),
+            query: args.query.query(),
+            queries: args.query.queries,
+            strict: args.strict,
+        },
         placement: placement(&args.placement, threads, args.threads)?,
         threads,
-        strict: args.strict,
     })
 }
 
 /// One of the placements that ship, with a replica for each thread; or a file's, whose replicas are its own unless the
 /// number of threads was asked for.
 fn placement(name: &str, threads: NonZeroUsize, asked: Option<u16>) -> Result<Placement, Failure> {
-    let mut replicas = u16::try_from(threads.get()).ok().map(|threads| threads.min(1024));
-    let parsed = match name {
-        "fused" => fused(),
-        "staged" => staged(),
-        path => {
-            replicas = asked;
-            let text = fs::read_to_string(path).map_err(|error| {
-                Failure::usage(path, format!("no placement can be read there: {error}; fused and staged are built in"))
-            })?;
-            Placement::parse(&text)
-        }
-    };
-    let multiplied = parsed.and_then(|mut placement| {
-        if let Some(replicas) = replicas {
-            placement.set_replicas(None, replicas)?;
-        }
-        Ok(placement)
-    });
-    multiplied.map_err(|error| Failure::usage(name, error))
-}
-
-/// The first Ctrl-C lets the run end in order; the second ends the process at once.
-fn stop_on_interrupt() -> Result<Stop, Failure> {
-    let stop = Stop::new();
-    let interrupted = stop.clone();
-    let handler = move || {
-        if interrupted.is_triggered() {
-            process::exit(INTERRUPTED.into());
-        }
-        interrupted.trigger();
-    };
-    ctrlc::set_handler(handler).map_err(|error| Failure::usage("Ctrl-C can't be waited for", error))?;
-    Ok(stop)
+    let mut placement = placement::named(name)?;
+    let all = u16::try_from(threads.get()).ok().map(|threads| threads.min(1024));
+    if let Some(replicas) = if placement::is_built_in(name) { all } else { asked } {
+        placement.set_replicas(None, replicas).map_err(|error| Failure::usage(name, error))?;
+    }
+    Ok(placement)
 }

@@ -67,6 +67,12 @@ impl Coverage {
         self.intervals.len()
     }
 
+    /// How many numbers are in.
+    pub fn len(&self) -> u64 {
+        // A foreign set may hold anything.
+        self.intervals.iter().fold(0, |sum: u64, (start, end)| sum.saturating_add(end.saturating_sub(*start)))
+    }
+
     /// Whether nothing is in.
     pub fn is_empty(&self) -> bool {
         self.intervals.is_empty()

@@ -6,7 +6,7 @@ pub mod coverage;
 pub mod csv;
 pub mod exec;
 pub mod frame;
-mod hash;
+pub mod hash;
 pub mod node;
 pub mod operator;
 pub mod plan;

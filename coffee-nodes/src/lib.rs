@@ -1,13 +1,27 @@
 //! Runs coffee-core's nodes on threads over coffee-mom's brokers, and the coffee-shop sales analytics on that.
 //! No argument parsing here.
 
+mod chunk;
+pub mod client;
+pub mod cluster;
+pub mod compose;
 pub mod embedded;
+pub mod gateway;
 pub mod generate;
 pub mod input;
+pub mod job;
+pub mod query;
+pub mod results;
 pub mod runner;
 pub mod sales;
 mod scratch;
 mod stop;
+pub mod store;
+mod threads;
+mod unique;
+pub mod up;
+pub mod wire;
+pub mod worker;
 
 pub use scratch::FileScratch;
 pub use stop::Stop;

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code, which fails by panicking")]
 
+pub mod cluster;
 pub mod reference;
 
 use std::{
@@ -109,7 +110,7 @@ pub struct Run {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
-    out: TempDir,
+    pub out: TempDir,
 }
 
 /// Runs `coffee run`.

@@ -1,6 +1,6 @@
 //! The names of jobs, ports and streams.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,23 @@ pub struct JobId {
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}-{}", self.cluster, self.number)
+    }
+}
+
+/// A text is no job's id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no job's id, like 0123456789abcdef-7")]
+pub struct JobIdError(String);
+
+impl FromStr for JobId {
+    type Err = JobIdError;
+
+    fn from_str(text: &str) -> Result<Self, JobIdError> {
+        let parsed = text.split_once('-').filter(|(cluster, _)| cluster.len() == 16).and_then(|(cluster, number)| {
+            Some(JobId { cluster: u64::from_str_radix(cluster, 16).ok()?, number: number.parse().ok()? })
+        });
+        // Only as it is displayed: signs and leading zeros would make one job several texts.
+        parsed.filter(|job| job.to_string() == text).ok_or_else(|| JobIdError(text.to_owned()))
     }
 }
 
@@ -59,4 +76,20 @@ pub struct JobHead {
     pub strict: bool,
     /// Its parameters, encoded.
     pub parameters: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_known_by_its_text() {
+        let job = JobId { cluster: 0xab, number: 17 };
+        assert_eq!(job.to_string().parse(), Ok(job));
+        for wrong in
+            ["", "7", "00000000000000ab", "ab-17", "00000000000000AB-17", "00000000000000ab-+7", "00000000000000ab-07"]
+        {
+            assert!(wrong.parse::<JobId>().is_err(), "{wrong}");
+        }
+    }
 }

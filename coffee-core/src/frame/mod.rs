@@ -14,7 +14,7 @@ mod reader;
 mod writer;
 
 pub use chunk::ChunkMeta;
-pub use ids::{JobHead, JobId, Port, Sinks, Stream};
+pub use ids::{JobHead, JobId, JobIdError, Port, Sinks, Stream};
 pub use reader::{FrameReader, Part};
 pub use writer::FrameWriter;
 

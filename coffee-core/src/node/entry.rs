@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Action, Event, Node, NodeError, PublishId, Tag, WorkerNode};
+use super::{Action, Event, Failure, Node, NodeError, PublishId, Tag, WorkerNode, job_of};
 use crate::{
     frame::FrameReader,
     plan::{Target, Topology},
@@ -40,11 +40,12 @@ impl EntryNode {
 }
 
 impl Node for EntryNode {
-    fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), NodeError> {
+    fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), Failure> {
         match event {
-            Event::Delivery { tag, body } => match self.destination(&body)? {
-                Some(to) => actions.push(Self::pass_on(tag, to, body)),
-                None => self.worker.step(Event::Delivery { tag, body }, actions)?,
+            Event::Delivery { tag, body } => match self.destination(&body) {
+                Ok(Some(to)) => actions.push(Self::pass_on(tag, to, body)),
+                Ok(None) => self.worker.step(Event::Delivery { tag, body }, actions)?,
+                Err(error) => return Err(Failure { job: job_of(&body), tag: Some(tag), error }),
             },
             Event::Confirmed(PublishId(id)) if id & PASSED_ON != 0 => actions.push(Action::Ack(Tag(id & !PASSED_ON))),
             other => self.worker.step(other, actions)?,

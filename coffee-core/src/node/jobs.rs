@@ -27,7 +27,7 @@ impl<T> Jobs<T> {
         &mut self,
         topology: &Topology,
         frame: &FrameReader<'_>,
-        open: impl FnOnce(Job) -> T,
+        open: impl FnOnce(JobId, Job) -> T,
     ) -> Result<(&JobHead, &mut T), NodeError> {
         let head = frame.head()?;
         if head.topology != topology.version() {
@@ -37,11 +37,16 @@ impl<T> Jobs<T> {
         let Known { encoded, head, node } = match self.0.entry(id) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let node = open(Job::new(topology, &head)?);
+                let node = open(id, Job::new(topology, &head)?);
                 place.insert(Known { encoded: frame.head_bytes().to_vec(), head, node })
             }
         };
         if encoded == frame.head_bytes() { Ok((head, node)) } else { Err(NodeError::Disagreement(id)) }
+    }
+
+    /// Drops what is known of a job.
+    pub fn forget(&mut self, job: JobId) {
+        self.0.remove(&job);
     }
 
     /// All of them.

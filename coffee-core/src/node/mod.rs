@@ -20,7 +20,7 @@ use bytes::Bytes;
 use crate::{
     codec::{DecodeError, EncodeError},
     exec::ExecError,
-    frame::JobId,
+    frame::{FrameReader, JobId},
     plan::Target,
     rejection::Rejection,
 };
@@ -53,6 +53,40 @@ pub enum Event {
     Committed(GroupId),
     /// No delivery is ready: what is held back to travel or commit together should go now.
     Idle,
+    /// What an earlier life of the node committed, before anything else happens to this one: marks of emission first.
+    Restored(Record),
+    /// Little more of a job is expected here: what can be made again may go. Nothing else changes.
+    Release(JobId),
+    /// A job has ended: all of it is to go. What is held of its deliveries is acked, what was to be sent of it is not.
+    Forget(JobId),
+}
+
+/// What a node's store keeps for it. A node's state is what absorbing its records again, in any order, makes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A frame was absorbed.
+    Frame {
+        /// The job that it is of.
+        job: JobId,
+        /// The frame.
+        body: Bytes,
+    },
+    /// All that an operator emits of a job is confirmed: its state is not needed any more.
+    Emitted {
+        /// The job.
+        job: JobId,
+        /// The operator, by its index in the topology.
+        operator: u16,
+    },
+}
+
+impl Record {
+    /// The job that it is of.
+    pub fn job(&self) -> JobId {
+        match self {
+            Record::Frame { job, .. } | Record::Emitted { job, .. } => *job,
+        }
+    }
 }
 
 /// What a node asks of its driver.
@@ -67,13 +101,12 @@ pub enum Action {
         /// The frame.
         body: Bytes,
     },
-    /// Make the frames absorbed since the last commit durable, all or none; answered by [`Event::Committed`]. A
-    /// node's state is what absorbing its committed frames in any order makes of it.
+    /// Make these durable, all or none; answered by [`Event::Committed`].
     Commit {
         /// Its name.
         group: GroupId,
-        /// The frames.
-        frames: Vec<Bytes>,
+        /// What was absorbed or emitted since the last commit.
+        records: Vec<Record>,
     },
     /// Ack a delivery: all that depends on it is confirmed or committed.
     Ack(Tag),
@@ -114,14 +147,32 @@ pub enum NodeError {
     Gaps(JobId),
 }
 
+/// A job that a node can't go on with, or a delivery that it can make nothing of.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Failure {
+    /// The job; `None` where not even that is known.
+    pub job: Option<JobId>,
+    /// The delivery in which it failed; `None` where it failed in emitting.
+    pub tag: Option<Tag>,
+    /// Why.
+    #[source]
+    pub error: NodeError,
+}
+
 /// A node's logic.
 pub trait Node: Send {
     /// Takes one event and appends what is to be done to `actions`.
     ///
     /// # Errors
-    /// Where the job can't go on. The node has then forgotten nothing and acked nothing of what the event brought;
-    /// it is not to be used for the job again.
-    fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), NodeError>;
+    /// Where a job can't go on. What the event brought is not acked and nothing of its answer goes out. The node is good
+    /// for other jobs, and for this one not before [`Event::Forget`]. What stands in `actions` is to be done all the same.
+    fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), Failure>;
+}
+
+/// The job that a frame is of, where that can be read.
+fn job_of(body: &[u8]) -> Option<JobId> {
+    Some(FrameReader::new(body).ok()?.head().ok()?.job)
 }
 
 #[cfg(test)]

@@ -65,6 +65,24 @@ impl Packer {
         self.current = Some(tag);
     }
 
+    /// Like [`begin`](Self::begin), for what is answered in several steps: goes on with it, or begins it. It is acked
+    /// only after [`finish`](Self::finish).
+    pub fn go_on(&mut self, tag: Tag) {
+        // One for what is not finished, and one for this step.
+        *self.waiting.entry(tag).or_insert(1) += 1;
+        self.current = Some(tag);
+    }
+
+    /// Nothing waits any more for what [`go_on`](Self::go_on) began.
+    pub fn drop_unfinished(&mut self, tag: Tag) {
+        self.waiting.remove(&tag);
+    }
+
+    /// No further step follows.
+    pub fn finish(&mut self, tag: Tag, actions: &mut Vec<Action>) {
+        self.release(tag, actions);
+    }
+
     /// The delivery is answered in full: it is acked when the frames with its answers are confirmed.
     pub fn end(&mut self, actions: &mut Vec<Action>) {
         self.open.values_mut().for_each(OpenFrame::keep);
@@ -135,6 +153,13 @@ impl Packer {
         for tag in self.unconfirmed.remove(&id).unwrap_or_default() {
             self.release(tag, actions);
         }
+    }
+
+    /// Drops the open frames of a job, and acks the deliveries that waited for them alone.
+    pub fn forget(&mut self, job: JobId, actions: &mut Vec<Action>) {
+        let dropped: Vec<Tag> =
+            self.open.extract_if(.., |(_, of), _| *of == job).flat_map(|(_, frame)| frame.tags).collect();
+        dropped.into_iter().for_each(|tag| self.release(tag, actions));
     }
 
     /// How many frames are sent and not confirmed.

@@ -1,14 +1,12 @@
 //! A stateful node: one shard of a stage. Absorbs each batch once, and emits when its inputs are complete.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
-use bytes::Bytes;
-
 use super::{
-    Action, Event, GroupId, Node, NodeError, Tag,
+    Action, Event, Failure, GroupId, Node, NodeError, Record, Tag, job_of,
     jobs::Jobs,
     outputs::{Output, outputs, send_batch, send_end},
     packer::Packer,
@@ -41,11 +39,21 @@ pub struct ShardNode {
     scratch: MakeScratch,
     jobs: Jobs<ShardJob>,
     packer: Packer,
-    /// Absorbed and not committed yet.
-    group: Vec<(Tag, Bytes)>,
+    /// What an earlier life had emitted.
+    emitted: HashSet<(JobId, u16)>,
+    /// The emissions that have begun, by the tag that their frames answer.
+    emissions: HashMap<Tag, (JobId, u16)>,
+    next_emission: u64,
+    /// Not committed yet, and the deliveries to be acked then.
+    group: Vec<Record>,
+    tags: Vec<Tag>,
     committing: HashMap<GroupId, Vec<Tag>>,
     next_group: u64,
 }
+
+/// To the packer an emission is a delivery that the node makes to itself; such tags have this bit, those of the driver
+/// don't.
+const EMISSION: u64 = 1 << 63;
 
 /// Which shard of which stage.
 #[derive(Clone, Copy)]
@@ -71,7 +79,7 @@ struct Operator {
 
 enum Phase {
     Collecting(Box<dyn State>),
-    Emitting(Box<dyn State>, u64),
+    Emitting(Box<dyn State>, u64, Tag),
     Done,
 }
 
@@ -97,44 +105,59 @@ impl ShardNode {
             scratch,
             jobs: Jobs::new(),
             packer: Packer::default(),
+            emitted: HashSet::new(),
+            emissions: HashMap::new(),
+            next_emission: EMISSION,
             group: Vec::new(),
+            tags: Vec::new(),
             committing: HashMap::new(),
             next_group: 0,
         }
     }
 
-    fn deliver(&mut self, body: &[u8]) -> Result<(), NodeError> {
-        let ShardNode { topology, place, scratch, jobs, .. } = self;
+    /// Absorbs a frame; tells whose it is, and whether anything in it was new.
+    fn absorb(&mut self, body: &[u8]) -> Result<(JobId, bool), NodeError> {
+        let ShardNode { topology, place, scratch, jobs, emitted, .. } = self;
         let mut frame = FrameReader::new(body)?;
-        let (head, job) = jobs.of(topology, &frame, |job| ShardJob::new(topology, *place, &job, &**scratch))?;
+        let open =
+            |id, job| ShardJob::new(topology, *place, &job, &**scratch, |operator| emitted.contains(&(id, operator)));
+        let (head, job) = jobs.of(topology, &frame, open)?;
+        let mut new = false;
         while let Some(part) = frame.part()? {
-            job.absorb(part, head.job)?;
+            new |= job.absorb(part, head.job)?;
         }
-        Ok(())
+        Ok((head.job, new))
     }
 
     fn commit(&mut self, actions: &mut Vec<Action>) {
-        if self.group.is_empty() {
+        // Of a job that was forgotten there is nothing left to commit, but its deliveries are to be acked.
+        if self.group.is_empty() && self.tags.is_empty() {
             return;
         }
         let group = GroupId(self.next_group);
         self.next_group += 1;
-        let (tags, frames) = self.group.drain(..).unzip();
-        self.committing.insert(group, tags);
-        actions.push(Action::Commit { group, frames });
+        self.committing.insert(group, std::mem::take(&mut self.tags));
+        actions.push(Action::Commit { group, records: std::mem::take(&mut self.group) });
     }
 
     /// Emits what is complete and committed, as far as the window allows.
-    fn emit(&mut self, actions: &mut Vec<Action>) -> Result<(), NodeError> {
-        if !self.group.is_empty() || !self.committing.is_empty() {
+    fn emit(&mut self, actions: &mut Vec<Action>) -> Result<(), Failure> {
+        if !self.tags.is_empty() || !self.committing.is_empty() {
             return Ok(());
         }
-        let ShardNode { topology, jobs, packer, .. } = self;
+        let ShardNode { topology, jobs, packer, emissions, next_emission, .. } = self;
         for (head, job) in jobs.iter_mut() {
             for operator in &mut job.operators {
-                operator.start();
-                while packer.unconfirmed() < EMISSION_WINDOW && operator.emit(topology, head, packer)? {
-                    packer.end(actions);
+                if operator.start(Tag(*next_emission)) {
+                    emissions.insert(Tag(*next_emission), (head.job, operator.stream.origin));
+                    *next_emission += 1;
+                }
+                while packer.unconfirmed() < EMISSION_WINDOW {
+                    let emitted = operator.emit(topology, head, packer, actions);
+                    let failure = |error| Failure { job: Some(head.job), tag: None, error };
+                    if !emitted.inspect_err(|_| packer.abort()).map_err(failure)? {
+                        break;
+                    }
                 }
             }
         }
@@ -142,40 +165,98 @@ impl ShardNode {
         packer.flush(actions);
         Ok(())
     }
-}
 
-impl Node for ShardNode {
-    fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), NodeError> {
-        match event {
-            Event::Delivery { tag, body } => {
-                self.deliver(&body)?;
-                self.group.push((tag, body));
-                if self.group.len() >= GROUP {
-                    self.commit(actions);
-                }
+    /// Marks the emissions that are confirmed in full, among what the packer wants acked.
+    fn mark_emitted(&mut self, actions: &mut Vec<Action>) {
+        let emissions = &mut self.emissions;
+        actions.retain(|action| match action {
+            Action::Ack(tag) if tag.0 & EMISSION != 0 => {
+                let mark = emissions.remove(tag).map(|(job, operator)| Record::Emitted { job, operator });
+                self.group.extend(mark);
+                false
             }
-            Event::Idle => self.commit(actions),
-            Event::Committed(group) => {
-                actions.extend(self.committing.remove(&group).unwrap_or_default().into_iter().map(Action::Ack));
-                self.emit(actions)?;
+            _ => true,
+        });
+    }
+
+    fn forget(&mut self, job: JobId, actions: &mut Vec<Action>) {
+        self.jobs.forget(job);
+        self.packer.forget(job, actions);
+        self.emitted.retain(|(of, _)| *of != job);
+        for (tag, _) in self.emissions.extract_if(|_, (of, _)| *of == job) {
+            self.packer.drop_unfinished(tag);
+        }
+        self.group.retain(|record| record.job() != job);
+    }
+
+    fn restore(&mut self, record: Record) -> Result<(), Failure> {
+        match record {
+            Record::Emitted { job, operator } => {
+                self.emitted.insert((job, operator));
             }
-            Event::Confirmed(id) => {
-                self.packer.confirmed(id, actions);
-                self.emit(actions)?;
+            Record::Frame { job, body } => {
+                self.absorb(&body).map_err(|error| Failure { job: Some(job), tag: None, error })?;
             }
         }
         Ok(())
     }
 }
 
+impl Node for ShardNode {
+    fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), Failure> {
+        let result = match event {
+            Event::Delivery { tag, body } => {
+                let failure = |error| Failure { job: job_of(&body), tag: Some(tag), error };
+                let (job, new) = self.absorb(&body).map_err(failure)?;
+                // A repetition waits for the open group, which may hold what it repeats.
+                self.tags.push(tag);
+                self.group.extend(new.then_some(Record::Frame { job, body }));
+                if self.tags.len() >= GROUP {
+                    self.commit(actions);
+                }
+                Ok(())
+            }
+            Event::Idle => {
+                self.commit(actions);
+                self.emit(actions)
+            }
+            Event::Committed(group) => {
+                actions.extend(self.committing.remove(&group).unwrap_or_default().into_iter().map(Action::Ack));
+                self.emit(actions)
+            }
+            Event::Confirmed(id) => {
+                self.packer.confirmed(id, actions);
+                self.emit(actions)
+            }
+            Event::Restored(record) => self.restore(record),
+            Event::Forget(job) => {
+                self.forget(job, actions);
+                Ok(())
+            }
+            Event::Release(_) => Ok(()),
+        };
+        self.mark_emitted(actions);
+        result
+    }
+}
+
 impl ShardJob {
-    fn new(topology: &Topology, place: Place, job: &Job, scratch: &dyn Fn() -> Box<dyn Scratch>) -> Self {
+    fn new(
+        topology: &Topology,
+        place: Place,
+        job: &Job,
+        scratch: &dyn Fn() -> Box<dyn Scratch>,
+        emitted: impl Fn(u16) -> bool,
+    ) -> Self {
         let heads = topology.stages().get(place.stage).map(|stage| stage.heads.as_slice()).unwrap_or_default();
-        let operators = heads.iter().filter_map(|info| Operator::new(topology, place, job, info, scratch)).collect();
+        let mut operators: Vec<Operator> =
+            heads.iter().filter_map(|info| Operator::new(topology, place, job, info, scratch)).collect();
+        let done = operators.iter_mut().filter(|operator| emitted(operator.stream.origin));
+        done.for_each(|operator| operator.phase = Phase::Done);
         ShardJob { operators }
     }
 
-    fn absorb(&mut self, part: Part<'_>, job: JobId) -> Result<(), NodeError> {
+    fn absorb(&mut self, part: Part<'_>, job: JobId) -> Result<bool, NodeError> {
         let port = part.meta.port();
         let mut operators = self.operators.iter_mut();
         let operator = operators.find(|operator| operator.inputs.iter().any(|input| input.port == port));
@@ -210,41 +291,51 @@ impl Operator {
         })
     }
 
-    fn absorb(&mut self, part: Part<'_>, job: JobId) -> Result<(), NodeError> {
+    /// False where all of the part was there before.
+    fn absorb(&mut self, part: Part<'_>, job: JobId) -> Result<bool, NodeError> {
         let Operator { inputs, counts, failed, phase, .. } = self;
         // What arrives after emission has begun was there before: only a repetition can come when all is complete.
-        let Phase::Collecting(state) = phase else { return Ok(()) };
-        let Some(input) = inputs.iter_mut().find(|input| input.port == part.meta.port()) else { return Ok(()) };
+        let Phase::Collecting(state) = phase else { return Ok(false) };
+        let Some(input) = inputs.iter_mut().find(|input| input.port == part.meta.port()) else { return Ok(false) };
         let stream = match &part.meta {
             PartMeta::Rows { stream, .. } | PartMeta::Empty { stream, .. } | PartMeta::End { stream, .. } => *stream,
             PartMeta::Lost { loss, .. } => loss.stream,
         };
         let arrived = input.streams.get_mut(&stream).ok_or(DecodeError::Unknown("a stream of this port"))?;
-        match part.meta {
+        let new = match part.meta {
             PartMeta::Rows { seq, rows, counts: more, .. } => {
-                if arrived.coverage.insert(seq) {
+                let new = arrived.coverage.insert(seq);
+                if new {
                     Count::add_all(counts, &more);
                     if failed.is_none() {
                         state.absorb(input.index, (stream, seq), rows, part.payload)?;
                     }
                 }
+                new
             }
-            PartMeta::Empty { seqs, .. } => arrived.coverage.extend(&seqs),
+            PartMeta::Empty { seqs, .. } => {
+                let before = arrived.coverage.len();
+                arrived.coverage.extend(&seqs);
+                arrived.coverage.len() > before
+            }
             PartMeta::End { batches, counts: more, failed: loss, .. } => match arrived.batches.replace(batches) {
                 Some(known) if known != batches => return Err(NodeError::Disagreement(job)),
-                Some(_) => {}
+                Some(_) => false,
                 None => {
                     Count::add_all(counts, &more);
                     *failed = failed.take().or(loss);
+                    true
                 }
             },
             PartMeta::Lost { loss, .. } => {
-                if arrived.coverage.insert(loss.seq) {
+                let new = arrived.coverage.insert(loss.seq);
+                if new {
                     *failed = failed.take().or(Some(loss));
                 }
+                new
             }
-        }
-        if arrived.coverage.intervals() > MAX_INTERVALS { Err(NodeError::Gaps(job)) } else { Ok(()) }
+        };
+        if arrived.coverage.intervals() > MAX_INTERVALS { Err(NodeError::Gaps(job)) } else { Ok(new) }
     }
 
     fn complete(&self) -> bool {
@@ -252,18 +343,29 @@ impl Operator {
         arrived.all(|arrived| arrived.batches.is_some_and(|batches| arrived.coverage.is_exactly(batches)))
     }
 
-    fn start(&mut self) {
-        if matches!(self.phase, Phase::Collecting(_))
-            && self.complete()
-            && let Phase::Collecting(state) = std::mem::replace(&mut self.phase, Phase::Done)
-        {
-            self.phase = Phase::Emitting(state, 0);
+    /// Turns to emitting, once complete; true where it has just turned.
+    fn start(&mut self, tag: Tag) -> bool {
+        if !matches!(self.phase, Phase::Collecting(_)) || !self.complete() {
+            return false;
         }
+        match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Collecting(state) => self.phase = Phase::Emitting(state, 0, tag),
+            other => self.phase = other,
+        }
+        true
     }
 
     /// Emits the next batch, or the end behind the last; false when there is nothing to emit.
-    fn emit(&mut self, topology: &Topology, head: &JobHead, packer: &mut Packer) -> Result<bool, NodeError> {
-        let Phase::Emitting(state, seq) = &mut self.phase else { return Ok(false) };
+    fn emit(
+        &mut self,
+        topology: &Topology,
+        head: &JobHead,
+        packer: &mut Packer,
+        actions: &mut Vec<Action>,
+    ) -> Result<bool, NodeError> {
+        let Phase::Emitting(state, seq, tag) = &mut self.phase else { return Ok(false) };
+        let tag = *tag;
+        packer.go_on(tag);
         let mut batches = 0;
         if self.failed.is_none() {
             let last = state.emit(&mut self.outbox)?;
@@ -271,12 +373,15 @@ impl Operator {
             send_batch(packer, head, &self.outputs, (self.stream, *seq), self.outbox.take_counts(), &mut self.outbox)?;
             *seq += 1;
             if !last {
+                packer.end(actions);
                 return Ok(true);
             }
             batches = *seq;
         }
         send_end(packer, head, &self.outputs, (self.stream, batches), &self.counts, self.failed.as_ref())?;
         self.phase = Phase::Done; // which frees the state
+        packer.end(actions);
+        packer.finish(tag, actions);
         Ok(true)
     }
 }

@@ -94,42 +94,76 @@ fn expected(sales: &[Sale], names: &[Name], (least, limit): (u32, u8)) -> (Vec<L
     (large, named)
 }
 
-/// A network of nodes: each delivery, idle moment and repetition is drawn from a seed.
+/// A network of nodes: each delivery, idle moment, repetition and death is drawn from a seed.
 struct Network {
     topology: Arc<Topology>,
     random: u64,
-    nodes: Vec<(Target, Box<dyn Node>)>,
+    /// One in so many actions is a node's last; none for 0.
+    deaths: usize,
     queues: BTreeMap<Target, Vec<Bytes>>,
-    unacked: BTreeMap<(usize, Tag), ()>,
-    results: BTreeMap<Port, (Vec<u8>, Coverage, Option<u64>)>,
+    results: BTreeMap<Port, Arrived>,
     counts: BTreeMap<u16, Count>,
     tag: u64,
 }
 
-impl Network {
-    fn new(topology: &Arc<Topology>, seed: u64) -> Self {
-        let mut nodes: Vec<(Target, Box<dyn Node>)> = Vec::new();
-        for (at, stage) in topology.stages().iter().enumerate() {
-            let stage_index = at as u16;
-            match stage.role {
-                _ if stage.hosted => {}
-                Role::Stateless { replicas } => (0..replicas).for_each(|_| {
-                    nodes.push((
-                        Target::Stage { stage: stage_index, shard: 0 },
-                        Box::new(WorkerNode::new(topology.clone())),
-                    ))
-                }),
-                Role::Stateful { shards } => (0..shards).for_each(|shard| {
-                    let scratch: MakeScratch = Box::new(|| -> Box<dyn Scratch> { Box::new(MemoryScratch::default()) });
-                    nodes.push((
-                        Target::Stage { stage: stage_index, shard },
-                        Box::new(ShardNode::new(topology.clone(), stage_index, shard, scratch)),
-                    ));
-                }),
-            }
+/// A result at the client.
+#[derive(Default)]
+struct Arrived {
+    pieces: BTreeMap<u64, Vec<u8>>,
+    coverage: Coverage,
+    batches: Option<u64>,
+}
+
+/// A node, what its store has, and what it has not acked.
+struct Seat {
+    target: Target,
+    node: Box<dyn Node>,
+    store: Vec<Record>,
+    unacked: BTreeMap<Tag, Bytes>,
+}
+
+impl Seat {
+    fn new(topology: &Arc<Topology>, target: Target) -> Self {
+        Seat { target, node: make_node(topology, target), store: Vec::new(), unacked: BTreeMap::new() }
+    }
+
+    /// Its next life: only what is committed is known.
+    fn revive(&mut self, topology: &Arc<Topology>) {
+        self.node = make_node(topology, self.target);
+        let (marks, frames): (Vec<_>, Vec<_>) =
+            self.store.iter().cloned().partition(|record| matches!(record, Record::Emitted { .. }));
+        for record in marks.into_iter().chain(frames) {
+            let mut actions = Vec::new();
+            self.node.step(Event::Restored(record), &mut actions).unwrap();
+            assert!(actions.is_empty(), "what is restored is not acked, published or committed");
         }
-        let (queues, unacked, results, counts) = Default::default();
-        Network { topology: topology.clone(), random: seed | 1, nodes, queues, unacked, results, counts, tag: 0 }
+    }
+}
+
+fn make_node(topology: &Arc<Topology>, target: Target) -> Box<dyn Node> {
+    let Target::Stage { stage, shard } = target else { return Box::new(EntryNode::new(topology.clone())) };
+    match topology.stages()[usize::from(stage)].role {
+        Role::Stateless { .. } => Box::new(WorkerNode::new(topology.clone())),
+        Role::Stateful { .. } => {
+            let scratch: MakeScratch = Box::new(|| -> Box<dyn Scratch> { Box::new(MemoryScratch::default()) });
+            Box::new(ShardNode::new(topology.clone(), stage, shard, scratch))
+        }
+    }
+}
+
+impl Network {
+    fn new(topology: &Arc<Topology>, seed: u64, deaths: usize) -> Self {
+        let (queues, results, counts) = Default::default();
+        Network { topology: topology.clone(), random: seed | 1, deaths, queues, results, counts, tag: 0 }
+    }
+
+    fn seats(&self) -> Vec<Seat> {
+        let stages = (0..).zip(self.topology.stages()).filter(|(_, stage)| !stage.hosted);
+        let targets = stages.flat_map(|(stage, placed)| match placed.role {
+            Role::Stateless { replicas } => vec![Target::Stage { stage, shard: 0 }; replicas.into()],
+            Role::Stateful { shards } => (0..shards).map(|shard| Target::Stage { stage, shard }).collect(),
+        });
+        targets.map(|target| Seat::new(&self.topology, target)).collect()
     }
 
     fn draw(&mut self, below: usize) -> usize {
@@ -139,8 +173,8 @@ impl Network {
 
     /// Feeds chunks in any order through two entries, then lets the nodes work until nothing is left.
     fn run(&mut self, mut chunks: Vec<Bytes>) {
-        let mut entries: Vec<Box<dyn Node>> =
-            (0..2).map(|_| Box::new(EntryNode::new(self.topology.clone())) as Box<dyn Node>).collect();
+        let deaths = std::mem::take(&mut self.deaths); // where chunks come in, whoever sent them sends them again
+        let mut entries: Vec<Seat> = (0..2).map(|_| Seat::new(&self.topology, Target::Client)).collect();
         while !chunks.is_empty() {
             let chosen = self.draw(chunks.len());
             let body = chunks.swap_remove(chosen);
@@ -148,31 +182,43 @@ impl Network {
                 chunks.push(body.clone());
             }
             let entry = self.draw(2);
-            self.deliver(usize::MAX - entry, &mut *entries[entry], body);
+            self.deliver(&mut entries[entry], body);
         }
-        for (at, entry) in entries.iter_mut().enumerate() {
-            self.step(usize::MAX - at, &mut **entry, Event::Idle);
+        for entry in &mut entries {
+            self.step(entry, Event::Idle);
+            assert!(entry.unacked.is_empty(), "every chunk is acked in the end");
         }
-        let mut nodes = std::mem::take(&mut self.nodes);
+        self.deaths = deaths;
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        let mut seats = self.seats();
         let mut quiet = 0;
         while quiet < 3 {
             quiet += 1;
-            for _ in 0..nodes.len() * 3 {
-                let at = self.draw(nodes.len());
-                let (target, node) = &mut nodes[at];
-                if let Some(body) = self.take(*target) {
-                    quiet = 0;
-                    self.deliver(at, &mut **node, body);
-                } else {
-                    self.step(at, &mut **node, Event::Idle);
+            for _ in 0..seats.len() * 3 {
+                let at = self.draw(seats.len());
+                let seat = &mut seats[at];
+                match self.take(seat.target) {
+                    Some(body) => self.deliver(seat, body),
+                    None => self.step(seat, Event::Idle),
                 }
             }
-            for (at, (target, node)) in nodes.iter_mut().enumerate() {
-                quiet = if self.queues.get(&*target).is_some_and(|queue| !queue.is_empty()) { 0 } else { quiet };
-                self.step(at, &mut **node, Event::Idle);
+            for seat in &mut seats {
+                self.step(seat, Event::Idle);
+            }
+            if self.queues.values().any(|queue| !queue.is_empty()) {
+                quiet = 0;
             }
         }
-        assert!(self.unacked.is_empty(), "every delivery is acked in the end");
+        assert!(seats.iter().all(|seat| seat.unacked.is_empty()), "every delivery is acked in the end");
+        for (seat, job) in seats.iter_mut().flat_map(|seat| seat.store.first().map(Record::job).map(|job| (seat, job)))
+        {
+            let operators = seat.store.iter().filter(|record| matches!(record, Record::Emitted { .. })).count();
+            assert!(operators > 0, "every emission is marked in the end");
+            self.step(seat, Event::Forget(job));
+        }
     }
 
     /// Any message of a queue; sometimes it stays there as well, as after a lost ack.
@@ -184,28 +230,39 @@ impl Network {
         Some(if repeat { queue[at].clone() } else { queue.swap_remove(at) })
     }
 
-    fn deliver(&mut self, at: usize, node: &mut dyn Node, body: Bytes) {
+    fn deliver(&mut self, seat: &mut Seat, body: Bytes) {
         self.tag += 1;
-        self.unacked.insert((at, Tag(self.tag)), ());
-        self.step(at, node, Event::Delivery { tag: Tag(self.tag), body });
+        seat.unacked.insert(Tag(self.tag), body.clone());
+        self.step(seat, Event::Delivery { tag: Tag(self.tag), body });
     }
 
-    fn step(&mut self, at: usize, node: &mut dyn Node, event: Event) {
+    fn step(&mut self, seat: &mut Seat, event: Event) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             let mut actions = Vec::new();
-            node.step(event, &mut actions).unwrap();
+            seat.node.step(event, &mut actions).unwrap();
             for action in actions {
+                if self.deaths > 0 && self.draw(self.deaths) == 0 {
+                    return self.die(seat);
+                }
                 match action {
                     Action::Publish { id, to, body } => {
                         self.publish(to, body);
                         events.push(Event::Confirmed(id));
                     }
-                    Action::Commit { group, .. } => events.push(Event::Committed(group)),
-                    Action::Ack(tag) => assert!(self.unacked.remove(&(at, tag)).is_some(), "acked once"),
+                    Action::Commit { group, records } => {
+                        seat.store.extend(records);
+                        events.push(Event::Committed(group));
+                    }
+                    Action::Ack(tag) => assert!(seat.unacked.remove(&tag).is_some(), "acked once"),
                 }
             }
         }
+    }
+
+    fn die(&mut self, seat: &mut Seat) {
+        self.queues.entry(seat.target).or_default().extend(std::mem::take(&mut seat.unacked).into_values());
+        seat.revive(&self.topology);
     }
 
     fn publish(&mut self, to: Target, body: Bytes) {
@@ -216,19 +273,25 @@ impl Network {
         while let Some(part) = reader.part().unwrap() {
             let result = self.results.entry(part.meta.port()).or_default();
             let counts = match part.meta {
-                PartMeta::Rows { seq, counts, .. } => {
-                    assert!(result.1.insert(seq));
-                    result.0.extend_from_slice(part.payload);
+                PartMeta::Rows { seq, counts, .. } if result.coverage.insert(seq) => {
+                    result.pieces.insert(seq, part.payload.to_vec());
                     counts
                 }
-                PartMeta::Empty { seqs, .. } => {
-                    result.1.extend(&seqs);
+                PartMeta::Rows { seq, .. } => {
+                    assert_eq!(result.pieces[&seq], part.payload, "what is emitted again is the same");
                     Vec::new()
                 }
-                PartMeta::End { batches, counts, .. } => {
-                    assert_eq!(result.2.replace(batches), None);
-                    counts
+                PartMeta::Empty { seqs, .. } => {
+                    result.coverage.extend(&seqs);
+                    Vec::new()
                 }
+                PartMeta::End { batches, counts, .. } => match result.batches.replace(batches) {
+                    None => counts,
+                    known => {
+                        assert_eq!(known, Some(batches));
+                        Vec::new()
+                    }
+                },
                 PartMeta::Lost { .. } => panic!("nothing is lost"),
             };
             counts.iter().for_each(|count| self.counts.entry(count.operator).or_default().add(count));
@@ -236,8 +299,9 @@ impl Network {
     }
 
     fn rows<R: crate::operator::Row>(&self, sink: &str) -> Vec<R> {
-        let (bytes, coverage, batches) = &self.results[&self.topology.port_of(sink).unwrap()];
+        let Arrived { pieces, coverage, batches } = &self.results[&self.topology.port_of(sink).unwrap()];
         assert!(batches.is_some_and(|batches| coverage.is_exactly(batches)), "{sink} is complete");
+        let bytes = pieces.values().flatten().copied().collect::<Vec<u8>>();
         let (mut bytes, mut rows) = (bytes.as_slice(), Vec::new());
         while !bytes.is_empty() {
             rows.push(codec::decode(&mut bytes).unwrap());
@@ -282,18 +346,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn the_answer_shows_no_order_repetition_replica_or_shard(
+    fn the_answer_shows_no_order_repetition_death_replica_or_shard(
         sales in prop::collection::vec((0..12u8, 0..50u32), 0..120),
         names in prop::collection::vec((0..12u8, "[a-z]{0,3}"), 0..20),
         (staged, combine, shards, replicas) in any::<(bool, bool)>().prop_flat_map(|(s, c)| (Just(s), Just(c), 1..4u16, 1..4u16)),
         (size, asked, seed) in (1..40usize, (0..50u32, 1..6u8), any::<u64>()),
+        deaths in prop_oneof![Just(0), 8..60usize],
     ) {
         let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(staged, shards, replicas, combine)).unwrap());
         let head = head(&topology, Sinks::ALL, asked);
         let names: Vec<Name> = names.into_iter().zip(0..).map(|((key, name), at)| (key, at, name)).collect();
         let mut frames = chunks(&topology, &head, "sales", &sales, size);
         frames.extend(chunks(&topology, &head, "names", &names, size));
-        let mut network = Network::new(&topology, seed);
+        let mut network = Network::new(&topology, seed, deaths);
         network.run(frames);
         let (large, named) = expected(&sales, &names, asked);
         prop_assert_eq!(network.rows::<(u32, u8)>("large-sales"), large.clone());
@@ -318,7 +383,7 @@ fn sinks_that_are_not_asked_for_cost_nothing() {
     let job = crate::plan::Job::new(&topology, &head).unwrap();
     let sources: Vec<String> = job.sources(&topology).into_iter().map(|source| source.name).collect();
     assert_eq!(sources, ["sales"], "names are only needed for the other sink");
-    let mut network = Network::new(&topology, 3);
+    let mut network = Network::new(&topology, 3, 0);
     network.run(chunks(&topology, &head, "sales", &[(1u8, 9u32), (2, 10), (3, 11)], 2));
     assert_eq!(network.rows::<(u32, u8)>("large-sales"), [(10, 2), (11, 3)]);
     assert!(!network.results.contains_key(&topology.port_of("best-names").unwrap()));
@@ -339,11 +404,11 @@ fn parts_that_no_sender_sends_are_refused() {
         node.step(Event::Delivery { tag: Tag(1), body: frame.finish().into() }, &mut Vec::new())
     };
     let last = PartMeta::Rows { port, stream, seq: u64::MAX, rows: 0, counts: vec![] };
-    assert!(matches!(deliver(last).unwrap_err(), NodeError::Decode(_)));
+    assert!(matches!(deliver(last).unwrap_err().error, NodeError::Decode(_)));
     let end = |batches| PartMeta::End { port, stream, batches, counts: vec![], failed: None };
     deliver(end(2)).unwrap();
     deliver(end(2)).unwrap();
-    assert!(matches!(deliver(end(1)).unwrap_err(), NodeError::Disagreement(_)));
+    assert!(matches!(deliver(end(1)).unwrap_err().error, NodeError::Disagreement(_)));
 }
 
 #[test]
@@ -386,7 +451,7 @@ fn what_does_not_fit_is_refused_and_not_acked() {
     let mut node = WorkerNode::new(topology.clone());
     let mut deliver = |body: Bytes| {
         let mut actions = Vec::new();
-        let error = node.step(Event::Delivery { tag: Tag(1), body }, &mut actions).unwrap_err();
+        let error = node.step(Event::Delivery { tag: Tag(1), body }, &mut actions).unwrap_err().error;
         assert!(actions.is_empty());
         error
     };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Action, Event, Node, NodeError,
+    Action, Event, Failure, Node, NodeError, job_of,
     jobs::Jobs,
     outputs::{Output, outputs, send_batch, send_empty, send_end, send_lost},
     packer::Packer,
@@ -43,7 +43,7 @@ impl WorkerNode {
     fn deliver(&mut self, body: &[u8]) -> Result<(), NodeError> {
         let WorkerNode { topology, jobs, packer } = self;
         let mut frame = FrameReader::new(body)?;
-        let (head, job) = jobs.of(topology, &frame, |job| WorkerJob { job, chains: BTreeMap::new() })?;
+        let (head, job) = jobs.of(topology, &frame, |_, job| WorkerJob { job, chains: BTreeMap::new() })?;
         while let Some(part) = frame.part()? {
             let port = part.meta.port();
             // A chain that could not end its answer still holds a part of it.
@@ -54,16 +54,24 @@ impl WorkerNode {
 }
 
 impl Node for WorkerNode {
-    fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), NodeError> {
+    fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), Failure> {
         match event {
             Event::Delivery { tag, body } => {
                 self.packer.begin(tag);
-                self.deliver(&body).inspect_err(|_| self.packer.abort())?;
+                if let Err(error) = self.deliver(&body) {
+                    self.packer.abort();
+                    return Err(Failure { job: job_of(&body), tag: Some(tag), error });
+                }
                 self.packer.end(actions);
             }
             Event::Confirmed(id) => self.packer.confirmed(id, actions),
             Event::Idle => self.packer.flush(actions),
-            Event::Committed(_) => {}
+            Event::Release(job) => self.jobs.forget(job),
+            Event::Forget(job) => {
+                self.jobs.forget(job);
+                self.packer.forget(job, actions);
+            }
+            Event::Committed(_) | Event::Restored(_) => {} // it keeps nothing
         }
         Ok(())
     }

@@ -165,6 +165,18 @@ impl Topology {
         Some(self.instances.get(to)?.stage as u16)
     }
 
+    /// Whether a stage has sinks: its answers go to clients.
+    pub fn has_sinks(&self, stage: u16) -> bool {
+        let sends = |port: &PortInfo| {
+            port.to.is_none()
+                && port
+                    .from
+                    .and_then(|from| self.instances.get(from))
+                    .is_some_and(|from| from.stage == usize::from(stage))
+        };
+        self.ports.iter().any(sends)
+    }
+
     /// The port that carries a sink's result to the client.
     pub fn port_of(&self, sink: &str) -> Option<Port> {
         let ports = (0..self.ports.len()).map(|at| Port(at as u16));

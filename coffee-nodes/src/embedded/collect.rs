@@ -8,7 +8,7 @@ use coffee_core::{
     exec::{REJECTED_LIMIT, RejectedRow},
     frame::{Count, FrameReader, Loss, Part, PartMeta, Port},
     operator::Row,
-    plan::{SinkId, Topology},
+    plan::{Plan, SinkId, Topology},
 };
 
 /// A piece of a result: consecutive rows of it. A sink's pieces come in order, its last one marked.
@@ -50,6 +50,16 @@ pub struct Report {
 }
 
 impl Report {
+    /// Names the operators of a plan that were counted.
+    pub(crate) fn new(plan: &Plan, counts: &[Count]) -> Self {
+        let of = |(at, name): (usize, &str)| {
+            let operator = at as u16;
+            let count = counts.iter().find(|count| count.operator == operator).copied();
+            (name.to_owned(), count.unwrap_or(Count { operator, ..Count::default() }))
+        };
+        Report { operators: plan.operators().enumerate().map(of).collect() }
+    }
+
     /// An operator's counts.
     pub fn of(&self, operator: &str) -> Count {
         self.operators.iter().find(|(name, _)| name == operator).map(|(_, count)| *count).unwrap_or_default()
@@ -183,11 +193,6 @@ impl<'a> Collector<'a> {
 
     /// What was counted.
     pub fn report(&self) -> Report {
-        let of = |(at, name): (usize, &str)| {
-            let operator = at as u16;
-            let count = self.counts.iter().find(|count| count.operator == operator).copied();
-            (name.to_owned(), count.unwrap_or(Count { operator, ..Count::default() }))
-        };
-        Report { operators: self.topology.plan().operators().enumerate().map(of).collect() }
+        Report::new(self.topology.plan(), &self.counts)
     }
 }

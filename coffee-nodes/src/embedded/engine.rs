@@ -29,7 +29,8 @@ use crate::{
     FileScratch, Stop,
     input::InputError,
     runner::{
-        self, BrokerTransport, Incoming, Links, LinksError, RunnerError, Sender, Transport, TransportError, Volatile,
+        self, BrokerTransport, Incoming, Links, LinksError, OneJob, RunnerError, Sender, Sharing, Transport,
+        TransportError, Volatile,
     },
 };
 
@@ -208,7 +209,8 @@ impl<'a> Embedded<'a> {
         let job = Job::new(&self.topology, &self.head)?;
         let feeds = self.match_feeds(&job)?;
         let broker = MemoryBroker::new();
-        let links = Links::declare(&broker, &self.topology, "coffee", QUEUE_FRAMES)?;
+        let mut links = Links::declare(&broker, &self.topology, "coffee", QUEUE_FRAMES)?;
+        links.add(&broker, Target::Client, "coffee.client", QUEUE_FRAMES)?;
         let feeds = Feeds::new(&self.head, feeds, &self.read);
         // Apart from the caller's stop, which must not be triggered by a run that is done.
         let engine = Engine {
@@ -301,6 +303,7 @@ impl Engine<'_> {
                     &mut EntryNode::new(self.topology.clone()),
                     &mut FeedTransport::new(feeds, sender),
                     &mut Volatile,
+                    &mut OneJob,
                 )
             };
             self.spawn(scope, name, run)?;
@@ -315,8 +318,8 @@ impl Engine<'_> {
         target: Target,
         mut node: impl Node + 's,
     ) -> Result<(), EmbeddedError> {
-        let mut transport = BrokerTransport::new(self.broker, &self.links, target, self.stop.clone())?;
-        self.spawn(scope, name, move || runner::run(&mut node, &mut transport, &mut Volatile))
+        let mut transport = BrokerTransport::new(self.broker, &self.links, target, Sharing::Shared, self.stop.clone())?;
+        self.spawn(scope, name, move || runner::run(&mut node, &mut transport, &mut Volatile, &mut OneJob))
     }
 
     fn spawn<'s>(
@@ -357,7 +360,8 @@ impl Engine<'_> {
         let wanted = self.topology.plan().sinks().chain(["rejected"]).filter_map(|sink| self.topology.port_of(sink));
         let wanted: Vec<Port> = wanted.filter(|port| job.uses(self.topology, *port)).collect();
         let mut collector = Collector::new(self.topology, wanted);
-        let mut transport = BrokerTransport::new(self.broker, &self.links, Target::Client, self.stop.clone())?;
+        let mut transport =
+            BrokerTransport::new(self.broker, &self.links, Target::Client, Sharing::Shared, self.stop.clone())?;
         while !collector.is_complete() {
             if interrupt.is_triggered() {
                 return Err(EmbeddedError::Interrupted);
@@ -368,7 +372,7 @@ impl Engine<'_> {
                     transport.ack(tag)?;
                 }
                 Incoming::End => return Err(EmbeddedError::Interrupted), // by a thread that failed and said why
-                Incoming::Confirmed(_) | Incoming::Nothing => {}
+                Incoming::Confirmed(_) | Incoming::Released(_) | Incoming::Ended(_) | Incoming::Nothing => {}
             }
         }
         Ok(collector.report())

@@ -11,14 +11,15 @@ use std::{
 
 use bytes::Bytes;
 use coffee_core::{
-    codec::{self, EncodeError},
-    frame::{ChunkMeta, FrameWriter, JobHead, PartMeta},
+    codec,
+    frame::{ChunkMeta, JobHead},
     node::{PublishId, Tag},
     operator::Row,
     plan::{SourceInfo, Target},
 };
 
 use crate::{
+    chunk::{chunk_frame, end_frame, reclaim},
     input::{Chunker, InputError},
     runner::{Incoming, Sender, Transport, TransportError},
 };
@@ -118,7 +119,7 @@ impl<'a> Feeds<'a> {
             self.read.store(self.done.load(Ordering::Relaxed) + read, Ordering::Relaxed);
             return Ok(Some(frame));
         }
-        let frame = feed.end(self.head)?;
+        let frame = end_frame(self.head, &feed.source, feed.seq)?;
         self.done.fetch_add(feed.bytes, Ordering::Relaxed);
         queue.pop_front();
         Ok(Some(frame))
@@ -127,23 +128,17 @@ impl<'a> Feeds<'a> {
 
 impl Feed<'_> {
     fn chunk(&mut self, head: &JobHead, buffer: Vec<u8>) -> Result<Option<(Vec<u8>, u64)>, TransportError> {
-        let SourceInfo { port, stream, .. } = self.source;
-        let mut frame = FrameWriter::new(head, buffer)?;
-        let part = frame.open(&PartMeta::Rows { port, stream, seq: self.seq, rows: 0, counts: Vec::new() })?;
-        let Some(position) = self.chunks.fill(frame.payload())? else { return Ok(None) };
-        ChunkMeta { file: position.file, first_line: position.first_line, header: &position.header }
-            .append(frame.payload())?;
-        frame.close(part);
-        self.seq += 1;
-        self.bytes = position.bytes;
-        Ok(Some((frame.finish(), position.bytes)))
-    }
-
-    fn end(&self, head: &JobHead) -> Result<Vec<u8>, EncodeError> {
-        let SourceInfo { port, stream, .. } = self.source;
-        let mut frame = FrameWriter::new(head, Vec::new())?;
-        frame.part(&PartMeta::End { port, stream, batches: self.seq, counts: Vec::new(), failed: None }, &[])?;
-        Ok(frame.finish())
+        let Feed { source, chunks, seq, bytes } = self;
+        let made = chunk_frame(head, source, *seq, buffer, |payload| -> Result<_, TransportError> {
+            let Some(Position { file, first_line, header, bytes }) = chunks.fill(payload)? else { return Ok(None) };
+            ChunkMeta { file, first_line, header: &header }.append(payload)?;
+            Ok(Some(bytes))
+        })?;
+        if let Some((_, read)) = &made {
+            *seq += 1;
+            *bytes = *read;
+        }
+        Ok(made)
     }
 }
 
@@ -161,17 +156,6 @@ impl<'f, 'a> FeedTransport<'f, 'a> {
     pub fn new(feeds: &'f Feeds<'a>, sender: Sender) -> Self {
         FeedTransport { feeds, sender, last: Bytes::new(), next: 0, at_end: false, flushed: false }
     }
-
-    /// The last frame's memory, where its node has let go of it: fresh memory costs as much as reading the chunk.
-    fn buffer(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.last).try_into_mut().map_or_else(
-            |_| Vec::new(),
-            |mut unique| {
-                unique.clear();
-                unique.into()
-            },
-        )
-    }
 }
 
 impl Transport for FeedTransport<'_, '_> {
@@ -183,7 +167,7 @@ impl Transport for FeedTransport<'_, '_> {
             return Ok(Incoming::Confirmed(id));
         }
         if !self.at_end && self.sender.unconfirmed() < WINDOW {
-            let buffer = self.buffer();
+            let buffer = reclaim(std::mem::take(&mut self.last)).unwrap_or_default();
             if let Some(frame) = self.feeds.next(buffer)? {
                 self.last = Bytes::from(frame);
                 self.next += 1;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::cut::{ChunkInfo, FileChunks, Limits};
 use super::table::TableFile;
 use super::{InputError, Table};
+use crate::job::Place;
 
 /// Cuts one table into chunks, in order.
 ///
@@ -19,6 +20,8 @@ pub struct Chunker {
     limits: Limits,
     /// The file to open next.
     next: usize,
+    /// Where in it to begin, if not at its first line.
+    start: Option<Place>,
     open: Option<FileChunks>,
     /// Bytes on disk of the files that are done.
     done_bytes: u64,
@@ -34,10 +37,22 @@ impl Chunker {
             files: table.shared_files(),
             limits: Limits::new(chunk_size),
             next: 0,
+            start: None,
             open: None,
             done_bytes: 0,
             failed: false,
         }
+    }
+
+    /// Starts at a place that a chunk of the table ended at, on an earlier run as well: what comes is what would have
+    /// come behind that chunk. Up to there plain files are passed over, and only compressed ones are read. Touches no
+    /// file yet; that the table has no such place is an error of the first [`fill`](Self::fill).
+    pub fn resume(table: &Table, chunk_size: usize, place: Place) -> Self {
+        let next = usize::try_from(place.file).unwrap_or(usize::MAX);
+        let done_bytes = table.files().iter().take(next).map(TableFile::bytes).sum();
+        // The default place is behind the header, wherever that ends.
+        let start = (place != Place::default()).then_some(place);
+        Chunker { next, start, done_bytes, ..Chunker::new(table, chunk_size) }
     }
 
     /// Appends the next chunk to `buffer`, behind what is in it; `None` when the table is at its end. Every line of a
@@ -80,20 +95,33 @@ impl Chunker {
 
     /// Opens the next file; false if there is none.
     fn open_next(&mut self) -> Result<bool, InputError> {
+        let start = self.start.take();
         let Some(file) = self.files.get(self.next) else {
-            return Ok(false);
+            return start.map_or(Ok(false), |place| Err(self.no_place(place)));
         };
         // A table of more files than that can't be held, let alone listed.
         let number = u32::try_from(self.next).unwrap_or(u32::MAX);
-        self.open = Some(FileChunks::open(number, file)?);
+        let mut open = FileChunks::open(number, file)?;
+        if let Some(place) = start.filter(|place| place.offset > 0)
+            && !open.go_to(place)?
+        {
+            return Err(self.no_place(place));
+        }
+        self.open = Some(open);
         self.next += 1;
         Ok(true)
+    }
+
+    fn no_place(&self, place: Place) -> InputError {
+        InputError::NoPlace { table: self.table.clone(), place }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::input::testing::{gzip, table};
@@ -117,6 +145,55 @@ mod tests {
         assert_eq!(second.position, table.bytes());
         assert_eq!(buffer, b"1,2\r\n3,45,6\n\n");
         assert_eq!(chunker.fill(&mut buffer).unwrap(), None);
+    }
+
+    fn rest(chunker: &mut Chunker) -> Vec<(ChunkInfo, Vec<u8>)> {
+        let mut chunks = Vec::new();
+        let mut buffer = Vec::new();
+        while let Some(info) = chunker.fill(&mut buffer).unwrap() {
+            chunks.push((info, std::mem::take(&mut buffer)));
+        }
+        chunks
+    }
+
+    proptest! {
+        /// The law of [`Chunker::resume`]: behind every chunk, the rest is the same as without the stop.
+        #[test]
+        fn from_each_place_on_the_chunks_are_the_same(
+            files in prop::collection::vec((prop::collection::vec(0usize..90_000, 0..9), any::<bool>(), any::<bool>()), 1..4),
+        ) {
+            let content = |lines: &[usize], ended: bool| {
+                let lines: Vec<_> = lines.iter().enumerate().map(|(n, length)| n.to_string().repeat(*length)).collect();
+                ["\n\nh\n", &lines.join("\n"), if ended { "\n" } else { "" }].concat().into_bytes()
+            };
+            let files: Vec<_> = files.iter().enumerate().map(|(n, (lines, ended, zip))| {
+                let content = content(lines, *ended);
+                if *zip { (format!("{n}.csv.gz"), gzip(&content)) } else { (format!("{n}.csv"), content) }
+            }).collect();
+            let files: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content.clone())).collect();
+            let (_data, table) = table(&files);
+            // Chunks of about 64 KiB: the lines make them of all kinds, overlong ones included.
+            let whole = rest(&mut Chunker::new(&table, 1));
+            prop_assert_eq!(&rest(&mut Chunker::resume(&table, 1, Place::default())), &whole);
+            for (at, (info, _)) in whole.iter().enumerate() {
+                prop_assert_eq!(&rest(&mut Chunker::resume(&table, 1, info.place())), &whole[at..]);
+                prop_assert_eq!(&rest(&mut Chunker::resume(&table, 1, info.next)), &whole[at + 1..]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_that_the_table_does_not_have_is_an_error() {
+        let content = b"x\n1\n2".to_vec();
+        let (_data, table) = table(&[("a.csv", content.clone()), ("b.csv.gz", gzip(&content))]);
+        let begin = |file, offset| {
+            Chunker::resume(&table, 1, Place { file, offset, line: 2 }).fill(&mut Vec::new()).map(|info| info.is_some())
+        };
+        assert!(begin(0, 2).unwrap() && begin(0, 4).unwrap() && begin(0, 5).unwrap() && begin(1, 4).unwrap());
+        assert!(!begin(1, 5).unwrap());
+        for (file, offset) in [(0, 1), (0, 6), (0, u64::MAX), (1, 1), (1, 6), (2, 0), (u32::MAX, 2)] {
+            assert!(matches!(begin(file, offset), Err(InputError::NoPlace { .. })), "{file} {offset}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::file::{Identity, InputFile, Opened};
 use super::table::TableFile;
 use super::{InputError, LINE_LIMIT};
+use crate::job::Place;
 
 /// What is kept of an overlong line: enough to be too long for any reader, even if the last byte kept is a CR and
 /// doesn't count.
@@ -50,6 +51,15 @@ pub struct ChunkInfo {
     /// How many bytes on disk were read of the whole table so far, for showing progress: at most
     /// [`Table::bytes`](super::Table::bytes).
     pub position: u64,
+    /// Where the next chunk begins: [`Chunker::resume`](super::Chunker::resume) goes on there.
+    pub next: Place,
+}
+
+impl ChunkInfo {
+    /// Where the chunk itself begins.
+    pub fn place(&self) -> Place {
+        Place { file: self.file, offset: self.offset, line: self.first_line }
+    }
 }
 
 /// A file that is being cut.
@@ -80,6 +90,22 @@ impl FileChunks {
             return Err(InputError::Changed { path: known.path().to_owned() });
         }
         Ok(FileChunks { number, file, header: known.shared_header(), identity, carry, line, offset })
+    }
+
+    /// Goes on to a place in this file that a chunk of it ended at; false if the file has no such place behind its
+    /// header, and then it is of no more use.
+    ///
+    /// # Errors
+    /// A file that can't be read.
+    pub fn go_to(&mut self, place: Place) -> Result<bool, InputError> {
+        let Some(ahead) = place.offset.checked_sub(self.offset) else { return Ok(false) };
+        let carried = self.carry.len().min(usize::try_from(ahead).unwrap_or(usize::MAX));
+        self.carry.drain(..carried);
+        (self.line, self.offset) = (place.line, place.offset);
+        match ahead - carried as u64 {
+            0 => Ok(true),
+            rest => self.file.pass_over(rest),
+        }
     }
 
     /// Appends the file's next chunk to `buffer`, which ends at `start` before that; `None` at the file's end. The
@@ -149,9 +175,9 @@ impl FileChunks {
             offset: self.offset,
             header: Arc::clone(&self.header),
             position: self.file.read_from_disk(),
+            next: Place { file: self.number, offset: self.offset + consumed as u64, line: self.line + lines },
         };
-        self.line += lines;
-        self.offset += consumed as u64;
+        (self.line, self.offset) = (info.next.line, info.next.offset);
         info
     }
 }
@@ -219,6 +245,7 @@ mod tests {
             assert_eq!(seen, expected);
             for pair in chunks.windows(2) {
                 assert_eq!(pair[0].0.first_line + pair[0].0.lines, pair[1].0.first_line);
+                assert_eq!(pair[0].0.next, pair[1].0.place());
                 assert!(pair[0].0.position <= pair[1].0.position);
             }
             for (info, data) in &chunks {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::LINE_LIMIT;
+use crate::job::Place;
 
 /// Why a table, one of its files or a part of it could not be read. Each names the path.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,14 @@ pub enum InputError {
     Changed {
         /// The file.
         path: PathBuf,
+    },
+    /// A place to go on at that no chunk of the table can have ended at.
+    #[error("table {table} can't be gone on with: it has no byte {} in file {}", place.offset, place.file)]
+    NoPlace {
+        /// The table's name.
+        table: String,
+        /// The place.
+        place: Place,
     },
     /// An earlier call has failed, so the table's rest was not read.
     #[error("table {table} was not read to its end: an earlier read has failed")]

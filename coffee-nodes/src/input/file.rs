@@ -1,8 +1,8 @@
 //! One open file: its bytes in order, decompressed if its name ends with `.gz`, and how much of it was read from disk.
 //! Lines and chunks are cut elsewhere; the header line alone is split off here.
 
-use std::fs::{File, Metadata};
-use std::io::{self, BufReader, Read};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -88,8 +88,21 @@ impl InputFile {
             Content::Plain(file, _) => file,
             Content::Gzip(file) => &file.get_ref().get_ref().file,
         };
-        let read = |metadata: Metadata| Ok((metadata.len(), metadata.modified()?));
-        file.metadata().and_then(read).map(Identity).map_err(|source| InputError::reading(&self.path, false, source))
+        Identity::of(file).map_err(|source| InputError::reading(&self.path, false, source))
+    }
+
+    /// Passes over the next `amount` bytes: a plain file's without reading them. False if there are not so many, and
+    /// then nothing is known of where it stands.
+    pub fn pass_over(&mut self, amount: u64) -> Result<bool, InputError> {
+        let compressed = matches!(self.content, Content::Gzip(_));
+        let passed = match &mut self.content {
+            Content::Plain(file, read) => {
+                *read = read.saturating_add(amount);
+                seek(file, *read)
+            }
+            Content::Gzip(file) => io::copy(&mut file.take(amount), &mut io::sink()).map(|passed| passed == amount),
+        };
+        passed.map_err(|source| InputError::reading(&self.path, compressed, source))
     }
 
     /// Appends the next `amount` bytes to `to`, fewer only at the file's end. Returns how many. After an error nothing
@@ -126,9 +139,28 @@ impl InputFile {
     }
 }
 
+/// Goes to a place of a file; false, without going there, if it lies behind the file's end.
+fn seek(file: &mut File, place: u64) -> io::Result<bool> {
+    if place > file.metadata()?.len() {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::Start(place)).map(|_| true)
+}
+
 /// A file's size and the time of its last change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity((u64, SystemTime));
+pub(super) struct Identity {
+    bytes: u64,
+    changed: SystemTime,
+}
+
+impl Identity {
+    /// What an open file has now.
+    pub fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Identity { bytes: metadata.len(), changed: metadata.modified()? })
+    }
+}
 
 /// A file whose header was read.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod cut;
 mod error;
 mod file;
 pub mod lines;
+mod manifest;
 mod table;
 #[cfg(test)]
 mod testing;

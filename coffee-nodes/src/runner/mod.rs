@@ -3,17 +3,29 @@
 //! The order of a delivery's life is here and nowhere else: decode and step (in the node), publish, confirm, commit,
 //! ack (invariant 3). Threads, sockets, store and clock are behind [`Transport`] and [`Store`].
 
+mod alone;
 mod broker;
+mod jobs;
+mod links;
+mod sender;
 mod store;
 
-pub use broker::{BrokerTransport, Links, LinksError, Sender};
+pub(crate) use alone::until_free;
+pub use broker::{BrokerTransport, Sharing};
+pub use jobs::{Jobs, OneJob};
+pub use links::{Links, LinksError};
+pub use sender::Sender;
 pub use store::{Store, StoreError, Volatile};
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use coffee_core::{
-    node::{Action, Event, Node, NodeError, PublishId, Tag},
+    frame::{FrameReader, JobId},
+    node::{Action, Event, Failure, Node, NodeError, PublishId, Record, Tag},
     plan::Target,
 };
 
@@ -29,6 +41,10 @@ pub enum Incoming {
     Delivery(Tag, Bytes),
     /// The broker owns a publish.
     Confirmed(PublishId),
+    /// Little more of a job is expected.
+    Released(JobId),
+    /// A job has ended: nothing of it is to be kept.
+    Ended(JobId),
     /// Nothing within the wait.
     Nothing,
     /// Nothing more, ever: asked to stop, or at the end of what there was.
@@ -86,6 +102,9 @@ pub enum TransportError {
     /// A frame can't be written.
     #[error(transparent)]
     Encode(#[from] coffee_core::codec::EncodeError),
+    /// What was published can't be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Why a runner ended before its time.
@@ -101,28 +120,43 @@ pub enum RunnerError {
     /// A commit failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It can't be known which jobs live.
+    #[error("{what}")]
+    Jobs {
+        /// What was asked.
+        what: String,
+        /// Why there is no answer.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// Drives a node until its transport ends. All that was delivered and not acked by then is not lost: it comes again.
 ///
 /// # Errors
-/// Where node, transport or store fail; what the failing event brought is not acked.
-pub fn run(node: &mut dyn Node, transport: &mut dyn Transport, store: &mut dyn Store) -> Result<(), RunnerError> {
-    let mut runner = Runner { node, transport, store, events: VecDeque::new(), actions: Vec::new() };
+/// Where transport or store fail, or a job does and `jobs` makes that the end; what the failing event brought is not
+/// acked.
+pub fn run(
+    node: &mut dyn Node,
+    transport: &mut dyn Transport,
+    store: &mut dyn Store,
+    jobs: &mut dyn Jobs,
+) -> Result<(), RunnerError> {
+    let (events, actions) = (VecDeque::new(), Vec::new());
+    let mut runner = Runner { node, transport, store, jobs, events, actions, registered: BTreeSet::new() };
     let mut idle = false;
     loop {
         let wait = if idle { LOOK_AROUND } else { Duration::ZERO };
-        match runner.transport.next(wait)? {
-            Incoming::Delivery(tag, body) => {
-                idle = false;
-                runner.handle(Event::Delivery { tag, body })?;
-            }
+        let incoming = runner.transport.next(wait)?;
+        // Whatever happens may leave something to be sent or committed.
+        let was_idle = std::mem::replace(&mut idle, matches!(incoming, Incoming::Nothing));
+        match incoming {
+            Incoming::Nothing if was_idle => {}
+            Incoming::Nothing => runner.handle(Event::Idle)?,
+            Incoming::Delivery(tag, body) => runner.deliver(tag, body)?,
             Incoming::Confirmed(id) => runner.handle(Event::Confirmed(id))?,
-            Incoming::Nothing if idle => {}
-            Incoming::Nothing => {
-                idle = true;
-                runner.handle(Event::Idle)?;
-            }
+            Incoming::Released(job) => runner.handle(Event::Release(job))?,
+            Incoming::Ended(job) => runner.handle(Event::Forget(job))?,
             Incoming::End => return Ok(()),
         }
     }
@@ -132,21 +166,40 @@ struct Runner<'a> {
     node: &'a mut dyn Node,
     transport: &'a mut dyn Transport,
     store: &'a mut dyn Store,
+    jobs: &'a mut dyn Jobs,
     events: VecDeque<Event>,
     actions: Vec<Action>,
+    /// The jobs that were registered before their first commit.
+    registered: BTreeSet<JobId>,
 }
 
 impl Runner<'_> {
+    fn deliver(&mut self, tag: Tag, body: Bytes) -> Result<(), RunnerError> {
+        // What is no frame is the node's to refuse.
+        let job = FrameReader::new(&body).ok().and_then(|frame| frame.head().ok()).map(|head| head.job);
+        match job {
+            Some(job) if !self.jobs.lives(job)? => Ok(self.transport.ack(tag)?),
+            _ => self.handle(Event::Delivery { tag, body }),
+        }
+    }
+
     /// Lets the node answer an event, and those that follow from its answer.
     fn handle(&mut self, event: Event) -> Result<(), RunnerError> {
         self.events.push_back(event);
         while let Some(event) = self.events.pop_front() {
+            let forgotten = if let Event::Forget(job) = event { Some(job) } else { None };
             let mut actions = std::mem::take(&mut self.actions);
-            self.node.step(event, &mut actions)?;
+            let answered = self.node.step(event, &mut actions);
             for action in actions.drain(..) {
                 self.act(action)?;
             }
             self.actions = actions;
+            if let Some(job) = forgotten {
+                self.forget(job)?;
+            }
+            if let Err(failure) = answered {
+                self.fail(failure)?;
+            }
         }
         Ok(())
     }
@@ -154,12 +207,45 @@ impl Runner<'_> {
     fn act(&mut self, action: Action) -> Result<(), RunnerError> {
         match action {
             Action::Publish { id, to, body } => self.transport.publish(id, to, body)?,
-            Action::Commit { group, frames } => {
-                self.store.commit(&frames)?;
+            Action::Commit { group, mut records } => {
+                let ended = self.register(&records)?;
+                records.retain(|record| !ended.contains(&record.job()));
+                self.store.commit(&records)?;
                 self.events.push_back(Event::Committed(group));
+                self.events.extend(ended.into_iter().map(Event::Forget));
             }
             Action::Ack(tag) => self.transport.ack(tag)?,
         }
         Ok(())
+    }
+
+    /// Registers the jobs of which these are the first records; returns those that may not have any.
+    fn register(&mut self, records: &[Record]) -> Result<BTreeSet<JobId>, RunnerError> {
+        let mut ended = BTreeSet::new();
+        for job in records.iter().map(Record::job) {
+            if self.registered.contains(&job) || ended.contains(&job) {
+                continue;
+            }
+            let known = if self.jobs.register(job)? { &mut self.registered } else { &mut ended };
+            known.insert(job);
+        }
+        Ok(ended)
+    }
+
+    fn fail(&mut self, failure: Failure) -> Result<(), RunnerError> {
+        if let NodeError::Topology = failure.error {
+            return Err(failure.error.into()); // it is this node that is wrong here, not the job (invariant 7)
+        }
+        let Failure { job, tag, .. } = failure;
+        self.jobs.fail(failure)?;
+        self.events.extend(job.map(Event::Forget));
+        Ok(tag.map_or(Ok(()), |tag| self.transport.ack(tag))?)
+    }
+
+    /// The node has forgotten a job.
+    fn forget(&mut self, job: JobId) -> Result<(), RunnerError> {
+        self.store.forget(job)?;
+        self.registered.remove(&job);
+        self.jobs.forgotten(job)
     }
 }

@@ -13,7 +13,12 @@ use coffee_core::{
     sales::QueryError,
 };
 
-use crate::{embedded::EmbeddedError, input::InputError, runner::RunnerError, runner::TransportError};
+use crate::{
+    client::ClientError,
+    embedded::EmbeddedError,
+    input::InputError,
+    runner::{RunnerError, TransportError},
+};
 
 /// Why a run has no answers.
 #[derive(Debug, thiserror::Error)]
@@ -77,19 +82,27 @@ pub enum SalesError {
     /// The engine failed.
     #[error("the run failed: {0}")]
     Engine(#[source] Box<EmbeddedError>),
+    /// The cluster can't be reached, refuses, or gave the job up.
+    #[error(transparent)]
+    Client(Box<ClientError>),
+    /// Some results of the job can't be had, though others can.
+    #[error("not all results can be had: {0}")]
+    NoResult(String),
 }
 
 impl SalesError {
     /// Whether it was found before any work: bad usage or bad input, for which there is an exit code of its own.
     pub fn is_before_work(&self) -> bool {
-        !matches!(
-            self,
+        match self {
+            SalesError::Client(error) => error.is_bad_request(),
             SalesError::Read(_)
-                | SalesError::Write { .. }
-                | SalesError::Rejected { .. }
-                | SalesError::Interrupted
-                | SalesError::Engine(_)
-        )
+            | SalesError::Write { .. }
+            | SalesError::Rejected { .. }
+            | SalesError::Interrupted
+            | SalesError::Engine(_)
+            | SalesError::NoResult(_) => false,
+            _ => true,
+        }
     }
 }
 
@@ -102,6 +115,20 @@ impl From<EmbeddedError> for SalesError {
                 Err(error) => SalesError::Engine(Box::new(EmbeddedError::Result(error))),
             },
             other => SalesError::Engine(Box::new(other)),
+        }
+    }
+}
+
+impl From<ClientError> for SalesError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Interrupted => SalesError::Interrupted,
+            ClientError::Input(error) => SalesError::Read(error),
+            ClientError::Event(error) => match error.downcast::<SalesError>() {
+                Ok(error) => *error,
+                Err(error) => SalesError::Client(Box::new(ClientError::Event(error))),
+            },
+            other => SalesError::Client(Box::new(other)),
         }
     }
 }

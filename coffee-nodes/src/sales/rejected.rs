@@ -1,6 +1,6 @@
 //! `rejected.csv`: the rows that were left out.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use coffee_core::{
     exec::RejectedRow,
@@ -16,7 +16,7 @@ pub(super) const FILE: &str = "rejected.csv";
 pub(super) fn write(
     folder: &Path,
     mut rows: Vec<RejectedRow>,
-    opened: &BTreeMap<String, Table>,
+    opened: &[Table],
 ) -> Result<Option<AsideFile>, SalesError> {
     if rows.is_empty() {
         return Ok(None);
@@ -24,7 +24,8 @@ pub(super) fn write(
     fill_in(&mut rows, opened)?;
     let mut file = AsideFile::create(folder, FILE, &["file", "line", "column", "reason", "raw"])?;
     for RejectedRow { source, rejection } in &rows {
-        let name = opened.get(source).map(|table| tables::file_name(table, rejection.line.file)).unwrap_or_default();
+        let table = opened.iter().find(|table| table.name() == source);
+        let name = table.map(|table| tables::file_name(table, rejection.line.file)).unwrap_or_default();
         let raw = String::from_utf8_lossy(whole_characters(rejection.raw.as_deref().unwrap_or_default()));
         let fields = [&name, &rejection.line.number.to_string(), &rejection.column, &rejection.reason, raw.as_ref()];
         file.write(|field| fields.iter().for_each(|text| field(text.as_bytes())))?;
@@ -42,10 +43,10 @@ fn whole_characters(raw: &[u8]) -> &[u8] {
 }
 
 /// Looks up the text of rows that were rejected by whoever did not have it.
-fn fill_in(rows: &mut [RejectedRow], opened: &BTreeMap<String, Table>) -> Result<(), SalesError> {
-    for (name, table) in opened {
+fn fill_in(rows: &mut [RejectedRow], opened: &[Table]) -> Result<(), SalesError> {
+    for table in opened {
         let mut missing: Vec<&mut RejectedRow> =
-            rows.iter_mut().filter(|row| row.source == *name && row.rejection.raw.is_none()).collect();
+            rows.iter_mut().filter(|row| row.source == table.name() && row.rejection.raw.is_none()).collect();
         let wanted: Vec<Line> = missing.iter().map(|row| row.rejection.line).collect();
         if wanted.is_empty() {
             continue;

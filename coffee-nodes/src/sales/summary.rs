@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use coffee_core::plan::Plan;
 
-use crate::embedded::Report;
+use crate::{embedded::Report, input::Table};
 
 /// A run's figures.
 #[derive(Clone, Debug)]
@@ -77,16 +77,17 @@ impl Summary {
 }
 
 /// Sums up by table what joins counted against it.
-pub(super) fn tables(plan: &Plan, report: &Report, names: &[String]) -> Vec<TableSummary> {
-    let table = |name: &String| {
+pub(super) fn tables(plan: &Plan, report: &Report, read: &[Table]) -> Vec<TableSummary> {
+    let table = |table: &Table| {
+        let name = table.name();
         let joins = report.operators.iter().filter(|(join, _)| plan.looked_up_by(join) == Some(name));
         let (repeated, unmatched) = joins.fold((0, 0), |(repeated, unmatched), (_, count)| {
             (repeated + count.rejected, unmatched + count.rows_in.saturating_sub(count.rows_out))
         });
         let read = report.of(name);
-        TableSummary { name: name.clone(), rows: read.rows_in, rejected: read.rejected + repeated, unmatched }
+        TableSummary { name: name.to_owned(), rows: read.rows_in, rejected: read.rejected + repeated, unmatched }
     };
-    names.iter().map(table).collect()
+    read.iter().map(table).collect()
 }
 
 pub(super) fn operators(report: &Report) -> Vec<OperatorSummary> {

@@ -1,0 +1,129 @@
+//! What all commands of a cluster's processes have in common: which broker, which cluster, which nodes there are.
+
+use std::{path::PathBuf, str::FromStr, sync::Arc};
+
+use clap::Args;
+use coffee_core::{plan::Topology, sales::sales_plan};
+use coffee_nodes::cluster::{ClusterNode, Names, roster};
+
+use crate::{failure::Failure, placement};
+
+/// Which cluster, and what it is made of. The same for all of its processes.
+#[derive(Clone, Debug, Args)]
+pub struct ClusterArgs {
+    /// The RabbitMQ that the nodes meet at; better given by the environment, as arguments can be seen by all users
+    #[arg(long, env = "COFFEE_BROKER", value_name = "amqp://USER:PASSWORD@HOST/VHOST", hide_env_values = true)]
+    pub broker: String,
+    #[command(flatten)]
+    pub layout: LayoutArgs,
+    /// The folder for what is to outlive the process; made if it is not there
+    #[arg(long, env = "COFFEE_STATE", value_name = "DIR", default_value = "state")]
+    pub state: PathBuf,
+}
+
+/// What a cluster is called, and which nodes it has.
+#[derive(Clone, Debug, Args)]
+pub struct LayoutArgs {
+    /// The cluster's name, which those of its queues begin with
+    #[arg(long, env = "COFFEE_NAME", value_name = "NAME", default_value = "coffee")]
+    pub name: String,
+    /// Which operators run together: fused (fast), staged (one operator a node), or a TOML file
+    #[arg(long, env = "COFFEE_PLACEMENT", value_name = "fused|staged|FILE", default_value = "fused")]
+    pub placement: String,
+    /// How many replicas the stateless stages have, all (N) or some (STAGE=N,...); over the placement's
+    #[arg(long, env = "COFFEE_REPLICAS", value_name = "N|STAGE=N,...", default_value = "")]
+    pub replicas: Counts,
+    /// How many shards the stateful stages have, all (N) or some (STAGE=N,...); over the placement's
+    #[arg(long, env = "COFFEE_SHARDS", value_name = "N|STAGE=N,...", default_value = "")]
+    pub shards: Counts,
+}
+
+impl LayoutArgs {
+    /// The names of its queues.
+    pub fn names(&self) -> Result<Names, Failure> {
+        Names::new(&self.name).map_err(|error| Failure::usage(format!("--name {}", self.name), error))
+    }
+
+    /// The queries' plan under the placement.
+    pub fn topology(&self) -> Result<Arc<Topology>, Failure> {
+        let wrong = |error| Failure::usage(&self.placement, error);
+        let mut placement = placement::named(&self.placement)?;
+        self.replicas
+            .0
+            .iter()
+            .try_for_each(|(stage, count)| placement.set_replicas(stage.as_deref(), *count))
+            .map_err(wrong)?;
+        self.shards
+            .0
+            .iter()
+            .try_for_each(|(stage, count)| placement.set_shards(stage.as_deref(), *count))
+            .map_err(wrong)?;
+        let plan = sales_plan().map_err(|error| Failure::work("the queries", error))?;
+        Topology::new(Arc::new(plan.plan), &placement).map(Arc::new).map_err(wrong)
+    }
+
+    /// The nodes of a cluster with so many gateways.
+    pub fn nodes(&self, gateways: u16) -> Result<Vec<ClusterNode>, Failure> {
+        roster(&*self.topology()?, gateways).map_err(|error| Failure::usage(&self.placement, error))
+    }
+
+    /// The same for another process, but for the placement, which it may have under another name.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("COFFEE_NAME", self.name.clone()),
+            ("COFFEE_REPLICAS", self.replicas.to_string()),
+            ("COFFEE_SHARDS", self.shards.to_string()),
+        ]
+    }
+}
+
+/// Numbers for all stages, or for some by name; later ones win.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts(Vec<(Option<String>, u16)>);
+
+impl FromStr for Counts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let count = |text: &str| match text.parse::<u16>() {
+            Ok(count) if (1..=1024).contains(&count) => Ok(count),
+            _ => Err(format!("{text:?} is no number between 1 and 1024")),
+        };
+        let entry = |entry: &str| match entry.split_once('=') {
+            Some((stage, number)) => Ok((Some(stage.trim().to_owned()), count(number.trim())?)),
+            None => Ok((None, count(entry)?)),
+        };
+        text.split(',')
+            .map(str::trim)
+            .filter(|entry_text| !entry_text.is_empty())
+            .map(entry)
+            .collect::<Result<_, _>>()
+            .map(Counts)
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let entries = self.0.iter().map(|(stage, count)| match stage {
+            Some(stage) => format!("{stage}={count}"),
+            None => count.to_string(),
+        });
+        f.write_str(&entries.collect::<Vec<_>>().join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_for_all_or_by_stage() {
+        let counts: Counts = "2, filter-year=3".parse().unwrap();
+        assert_eq!(counts.0, [(None, 2), (Some("filter-year".to_owned()), 3)]);
+        assert_eq!(counts.to_string(), "2,filter-year=3");
+        assert_eq!("".parse(), Ok(Counts::default()));
+        for wrong in ["0", "1025", "x", "a=", "a=0", "-1"] {
+            assert!(wrong.parse::<Counts>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `coffee compose`: a cluster as containers.
+
+use clap::{Args, builder::BoolishValueParser};
+use coffee_nodes::compose::{ComposeOptions, ComposePlacement, compose_file, environment_file};
+
+use crate::{
+    cluster::LayoutArgs, failure::Failure, gateway::GatewayFlags, output, placement, query_node::QueryFlags,
+    results_node::ResultsFlags,
+};
+
+/// Prints a docker-compose.yml for a cluster, each node a container
+///
+/// It works with docker-compose 1.29 and with Compose v2. Its broker's user and password come from the environment, which
+/// --env prints new ones for.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  coffee compose --gateways 2 --shards groups=4 > docker-compose.yml\n  coffee compose --env > .env\n  docker-compose up --detach"
+)]
+pub struct ComposeArgs {
+    #[command(flatten)]
+    layout: LayoutArgs,
+    /// How many gateways there are; each is published at the port after the one before
+    #[arg(long, env = "COFFEE_GATEWAYS", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    gateways: u16,
+    /// How many clients there are, which the profile `clients` starts
+    #[arg(long, env = "COFFEE_CLIENTS", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(..=256))]
+    clients: u16,
+    #[command(flatten)]
+    gateway: GatewayFlags,
+    #[command(flatten)]
+    query: QueryFlags,
+    #[command(flatten)]
+    results: ResultsFlags,
+    /// Prints an environment file with new random secrets instead
+    #[arg(long, env = "COFFEE_ENV", value_parser = BoolishValueParser::new())]
+    env: bool,
+}
+
+pub fn run(args: &ComposeArgs) -> Result<(), Failure> {
+    let text = if args.env {
+        environment_file().map_err(|error| Failure::work("random bytes", error))?
+    } else {
+        args.layout.names()?;
+        compose_file(&args.options()?).map_err(|error| Failure::usage("--listen", error))?
+    };
+    output::print(text.as_bytes())
+}
+
+impl ComposeArgs {
+    fn options(&self) -> Result<ComposeOptions, Failure> {
+        let placement = self.layout.placement.clone();
+        let settings =
+            [self.layout.environment(), self.query.environment(), self.results.environment(), self.gateway.limits()];
+        let set = settings.into_iter().flatten().filter(|(_, value)| !value.is_empty());
+        Ok(ComposeOptions {
+            nodes: self.layout.nodes(self.gateways)?,
+            settings: set.map(|(name, value)| (name.to_owned(), value)).collect(),
+            placement: if placement::is_built_in(&placement) {
+                ComposePlacement::BuiltIn(placement)
+            } else {
+                ComposePlacement::File(placement)
+            },
+            listen: self.gateway.listen,
+            clients: self.clients,
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! `coffee gateway`: where clients come in.
+
+use std::{net::SocketAddr, num::NonZeroUsize, thread, time::Instant};
+
+use clap::Args;
+use coffee_nodes::gateway::{Gateway, GatewayOptions};
+
+use crate::{
+    failure::Failure,
+    serve::{GRACE, LOOK_AROUND, ServeArgs, serve},
+};
+
+/// Runs a gateway: clients connect to it, to send data and take results
+///
+/// There may be any number of them. It works until SIGTERM or SIGINT, and then stops in order.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  coffee gateway --listen 0.0.0.0:9000")]
+pub struct GatewayArgs {
+    #[command(flatten)]
+    flags: GatewayFlags,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+/// What only gateways are told.
+#[derive(Clone, Debug, Args)]
+pub struct GatewayFlags {
+    /// Where clients connect; port 0 for any that is free
+    #[arg(long, env = "COFFEE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:9000")]
+    pub listen: SocketAddr,
+    /// How many clients may be connected to one gateway
+    #[arg(long, env = "COFFEE_CONNECTIONS", value_name = "N", default_value_t = 256)]
+    connections: u16,
+    /// How many threads of one gateway work on what clients send [default: the processors]
+    #[arg(long, env = "COFFEE_ENTRIES", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    entries: Option<u16>,
+}
+
+impl GatewayFlags {
+    fn options(&self) -> GatewayOptions {
+        let all = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let mut options = GatewayOptions::new(self.listen);
+        options.max_connections = self.connections.into();
+        options.threads = self.entries.and_then(|threads| NonZeroUsize::new(threads.into())).unwrap_or(all);
+        options
+    }
+
+    /// The same for another process.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = vec![("COFFEE_LISTEN", self.listen.to_string())];
+        pairs.extend(self.limits());
+        pairs
+    }
+
+    /// The same for another process that listens elsewhere.
+    pub fn limits(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = vec![("COFFEE_CONNECTIONS", self.connections.to_string())];
+        pairs.extend(self.entries.map(|entries| ("COFFEE_ENTRIES", entries.to_string())));
+        pairs
+    }
+}
+
+pub fn run(args: &GatewayArgs) -> Result<(), Failure> {
+    serve(&args.serve, "gateway", |server| {
+        let options = args.flags.options();
+        let gateway = Gateway::start(server.broker.clone(), server.names.clone(), server.topology.clone(), options)?;
+        server.ready(&format!("gateway={}", gateway.address()));
+        while !server.wait_for(LOOK_AROUND) {
+            if gateway.is_lost() {
+                return Err("the broker's queues are gone".into());
+            }
+        }
+        Ok(gateway.stop(Instant::now() + GRACE)?)
+    })
+}

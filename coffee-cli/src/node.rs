@@ -1,0 +1,39 @@
+//! `coffee node`: one worker.
+
+use clap::Args;
+use coffee_nodes::worker::{self, WorkerOptions};
+
+use crate::{
+    failure::Failure,
+    serve::{ServeArgs, serve},
+};
+
+/// Runs one worker node: a replica of a stateless stage, or a shard of a stateful one
+///
+/// STAGE is one of the placement's. The node works until SIGTERM or SIGINT, and then stops in order.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  coffee node groups --shard 1 --state state/groups.1")]
+pub struct NodeArgs {
+    /// The stage
+    stage: String,
+    /// Which shard of a stateful stage, counted from 0
+    #[arg(long, env = "COFFEE_SHARD", value_name = "N", conflicts_with = "replica")]
+    shard: Option<u16>,
+    /// Which replica of a stateless stage, counted from 0: its name in reports
+    #[arg(long, env = "COFFEE_REPLICA", value_name = "N")]
+    replica: Option<u16>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+pub fn run(args: &NodeArgs) -> Result<(), Failure> {
+    let options = WorkerOptions {
+        stage: args.stage.clone(),
+        index: args.shard.or(args.replica).unwrap_or(0),
+        state: args.serve.cluster.state.clone(),
+    };
+    serve(&args.serve, &format!("node {}", args.stage), |server| {
+        let ready = || server.ready("");
+        Ok(worker::run(&server.broker, &server.names, &server.topology, &options, &server.stop, ready)?)
+    })
+}

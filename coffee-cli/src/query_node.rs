@@ -1,0 +1,76 @@
+//! `coffee query-node`: mints jobs and knows how far they are.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use coffee_nodes::{
+    query::{QueryNode, QueryOptions},
+    sales,
+};
+use log::warn;
+
+use crate::{
+    duration,
+    failure::Failure,
+    serve::{GRACE, LOOK_AROUND, ServeArgs, serve},
+};
+
+/// Runs the query node: it takes jobs, lets them run in turn, and keeps how far they are
+///
+/// A cluster has one. It works until SIGTERM or SIGINT, and then stops in order.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  coffee query-node --state state/query-node --running 8")]
+pub struct QueryNodeArgs {
+    #[command(flatten)]
+    flags: QueryFlags,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+/// What only the query node is told.
+#[derive(Clone, Debug, Args)]
+pub struct QueryFlags {
+    /// How long a client may be away before its upload is complete; then its job is cancelled
+    #[arg(long, env = "COFFEE_CLIENT_TIMEOUT", value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
+    client_timeout: Duration,
+    /// How many jobs run at a time; the others wait
+    #[arg(long, env = "COFFEE_RUNNING", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    running: u16,
+    /// How many jobs may wait; more are refused
+    #[arg(long, env = "COFFEE_WAITING", value_name = "N", default_value_t = 64)]
+    waiting: u16,
+}
+
+impl QueryFlags {
+    /// The same for another process.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("COFFEE_CLIENT_TIMEOUT", duration::show(self.client_timeout)),
+            ("COFFEE_RUNNING", self.running.to_string()),
+            ("COFFEE_WAITING", self.waiting.to_string()),
+        ]
+    }
+}
+
+pub fn run(args: &QueryNodeArgs) -> Result<(), Failure> {
+    let QueryFlags { client_timeout, running, waiting } = args.flags;
+    serve(&args.serve, "query node", |server| {
+        let options = QueryOptions::new(&args.serve.cluster.state)
+            .client_timeout(client_timeout)
+            .max_running(running.into())
+            .max_waiting(waiting.into())
+            .stop(server.stop.clone())
+            .check(sales::check_parameters);
+        let node = QueryNode::start(server.broker.clone(), &server.names, server.topology.clone(), options)?;
+        server.ready("");
+        while !server.wait_for(LOOK_AROUND) {
+            if let Some(end) = node.ended() {
+                return Err(end.into());
+            }
+        }
+        if let Err(error) = node.stop(Instant::now() + GRACE) {
+            warn!("not all calls were answered: {error}"); // what was answered is kept, the others come again
+        }
+        Ok(())
+    })
+}

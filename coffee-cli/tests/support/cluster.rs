@@ -1,0 +1,146 @@
+//! A real cluster: `coffee up` over a real RabbitMQ, with its nodes as processes, and clients of it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use coffee_mom::testing::rabbitmq::{SharedBroker, TestBroker};
+use tempfile::TempDir;
+
+use super::{Run, coffee, files, said};
+
+/// Nothing that is waited for takes longer than this, on however slow a machine.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A broker for some clusters.
+pub fn broker() -> SharedBroker {
+    TestBroker::shared().unwrap()
+}
+
+/// Looks again and again until it is so.
+pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < DEADLINE, "{what}: it takes too long");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Sends a signal.
+pub fn kill(signal: &str, pid: u32) {
+    let done = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().unwrap();
+    assert!(done.success(), "kill -{signal} {pid}");
+}
+
+/// A cluster that runs until it is stopped, or dropped.
+pub struct Cluster {
+    up: Child,
+    pub gateways: String,
+    pub state: TempDir,
+}
+
+impl Cluster {
+    /// Starts one, in a state folder of its own.
+    pub fn start(broker: &SharedBroker, flags: &[&str]) -> Self {
+        Cluster::start_in(tempfile::tempdir().unwrap(), broker, flags)
+    }
+
+    /// Starts one where an earlier one has left its state.
+    pub fn start_in(state: TempDir, broker: &SharedBroker, flags: &[&str]) -> Self {
+        let mut command = coffee();
+        command.args(["up", "--listen", "127.0.0.1:0", "-v", "--state"]).arg(state.path()).args(flags);
+        command.env("COFFEE_BROKER", broker.url()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut up = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(up.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let gateways = line.trim().strip_prefix("ready gateway=").unwrap_or_else(|| panic!("not ready: {line:?}"));
+        Cluster { gateways: gateways.to_owned(), up, state }
+    }
+
+    /// A command that talks to it.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = coffee();
+        command.args(arguments).env("COFFEE_GATEWAY", &self.gateways);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts a submission into that folder.
+    pub fn submitting(&self, data: &Path, out: &Path, flags: &[&str]) -> Child {
+        self.command(&["submit", "--out"]).arg(out).args(flags).arg(data).spawn().unwrap()
+    }
+
+    /// Submits, and waits for the end.
+    pub fn submit(&self, data: &Path, flags: &[&str]) -> Run {
+        let out = tempfile::tempdir().unwrap();
+        let child = self.submitting(data, out.path(), flags);
+        ended(child, out)
+    }
+
+    /// What `coffee jobs` or another command says; it has to succeed.
+    pub fn says(&self, arguments: &[&str]) -> String {
+        let (code, stdout, stderr) = said(self.command(arguments).output().unwrap());
+        assert_eq!(code, 0, "{stderr}");
+        stdout
+    }
+
+    /// The nodes: name, process, state.
+    pub fn nodes(&self) -> Vec<(String, u32, String)> {
+        let text = fs::read_to_string(self.state.path().join("nodes.tsv")).unwrap();
+        let line = |line: &str| {
+            let fields: Vec<&str> = line.split('\t').collect();
+            (fields[0].to_owned(), fields[1].parse().unwrap(), fields[2].to_owned())
+        };
+        text.lines().map(line).collect()
+    }
+
+    /// Stops it in order, and hands its state on.
+    pub fn stop(mut self) -> TempDir {
+        let start = Instant::now();
+        kill("TERM", self.up.id());
+        let status = self.up.wait().unwrap();
+        assert!(status.success(), "{status}\n{}", self.logs());
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        assert!(self.nodes().iter().all(|(_, pid, state)| *pid == 0 && state == "stopped"), "{:?}", self.nodes());
+        std::mem::replace(&mut self.state, tempfile::tempdir().unwrap())
+    }
+
+    /// What the nodes have logged.
+    pub fn logs(&self) -> String {
+        let logs = files(&self.state.path().join("logs")).into_iter();
+        logs.map(|(name, text)| format!("{name}: {}\n", String::from_utf8_lossy(&text))).collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{:?}\n{}", self.nodes(), self.logs());
+        }
+        // Its nodes end with it.
+        let _ = self.up.kill();
+        let _ = self.up.wait();
+    }
+}
+
+/// Waits for a submission's end.
+pub fn ended(child: Child, out: TempDir) -> Run {
+    let (code, stdout, stderr) = said(child.wait_with_output().unwrap());
+    Run { code, stdout, stderr, out }
+}
+
+/// The job's id, which a submission says first.
+pub fn job_of(child: &mut Child) -> String {
+    let mut line = Vec::new();
+    let stderr = child.stderr.as_mut().unwrap();
+    let mut byte = [0];
+    while stderr.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+        line.extend(byte);
+    }
+    let line = String::from_utf8(line).unwrap();
+    line.strip_prefix("job ").unwrap_or_else(|| panic!("{line:?}")).to_owned()
+}

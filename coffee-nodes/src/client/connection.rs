@@ -1,0 +1,84 @@
+//! A connection to a gateway that has said welcome.
+
+use std::{convert::Infallible, net::ToSocketAddrs, thread, time::Duration};
+
+use crossbeam_channel::{bounded, select};
+
+use super::{ClientError, ClientOptions};
+use crate::{
+    Stop,
+    wire::{self, Receiver, Sender, ToClient, ToGateway, WireError},
+};
+
+/// How long one address of a gateway is waited for, before the next is tried.
+const CONNECT_WAIT: Duration = Duration::from_secs(3);
+
+/// What came where it does not belong.
+pub(super) const OUT_OF_PLACE: ClientError = ClientError::Wire(WireError::Protocol("a message that is out of place"));
+
+/// Both halves of the connection.
+pub(super) struct Connection {
+    pub sender: Sender,
+    pub receiver: Receiver,
+}
+
+/// Opens a connection, says hello, and talks on it; it is closed when that returns, and ends when `stop` is triggered.
+pub(super) fn with<T>(
+    options: &ClientOptions,
+    gateway: &str,
+    stop: &Stop,
+    talk: impl FnOnce(Connection) -> Result<T, ClientError>,
+) -> Result<T, ClientError> {
+    let (sender, receiver) = connect(options, gateway)?;
+    let breaker = sender.breaker()?;
+    let (over, talking) = bounded::<Infallible>(0);
+    thread::scope(|scope| {
+        let watch = move || {
+            select! {
+                recv(stop.receiver()) -> _ => {}
+                recv(talking) -> _ => {}
+            }
+            breaker.shutdown();
+        };
+        let watching = thread::Builder::new().name("client stopping".to_owned());
+        watching.spawn_scoped(scope, watch).map_err(ClientError::Thread)?;
+        let mut connection = Connection { sender, receiver };
+        let said = connection.hello(options).and_then(|()| talk(connection));
+        drop(over);
+        said
+    })
+}
+
+/// Connects to the first of the gateway's addresses that answers.
+fn connect(options: &ClientOptions, gateway: &str) -> Result<(Sender, Receiver), ClientError> {
+    let mut failed = ClientError::Address(std::io::ErrorKind::NotFound.into());
+    for address in gateway.to_socket_addrs().map_err(ClientError::Address)? {
+        match wire::connect(address, CONNECT_WAIT, options.patience) {
+            Ok(halves) => return Ok(halves),
+            Err(error) => failed = error.into(),
+        }
+    }
+    Err(failed)
+}
+
+impl Connection {
+    fn hello(&mut self, options: &ClientOptions) -> Result<(), ClientError> {
+        wire::greet(&mut self.sender, &mut self.receiver)?;
+        let hello = ToGateway::Hello { token: options.token.clone() };
+        self.ask(&hello, |answer| matches!(answer, ToClient::Welcome).then_some(()))
+    }
+
+    /// Says something and waits for the answer, which is the next message but pings.
+    pub fn ask<T>(&mut self, request: &ToGateway, answer: impl Fn(ToClient) -> Option<T>) -> Result<T, ClientError> {
+        self.sender.put(request)?;
+        loop {
+            self.sender.flush()?;
+            match self.receiver.next()?.0 {
+                ToClient::Ping => self.sender.put(&ToGateway::Pong)?,
+                ToClient::Pong => {}
+                ToClient::Refused { code, text } => return Err(ClientError::Refused { code, text }),
+                other => return answer(other).ok_or(OUT_OF_PLACE),
+            }
+        }
+    }
+}

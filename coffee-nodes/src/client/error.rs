@@ -1,0 +1,90 @@
+//! Why a client gives up.
+
+use std::{error::Error, io};
+
+use coffee_core::frame::JobId;
+
+use crate::{
+    input::InputError,
+    wire::{Refusal, WireError},
+};
+
+/// Why a call of a client has failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The options name no gateway.
+    #[error("no gateway is named")]
+    NoGateway,
+    /// The last gateway that was tried, and why that failed; the others are no better.
+    #[error("gateway {gateway}: {error}")]
+    Gateway {
+        /// Its address.
+        gateway: String,
+        /// What happened there.
+        #[source]
+        error: Box<ClientError>,
+    },
+    /// The connection is of no more use.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A gateway's address can't be looked up.
+    #[error("the address can't be looked up: {0}")]
+    Address(#[source] io::Error),
+    /// The cluster refuses what is asked.
+    #[error("{text}")]
+    Refused {
+        /// Why.
+        code: Refusal,
+        /// Why, in words.
+        text: String,
+    },
+    /// The job failed: results that were not complete will not come.
+    #[error("job {job} failed: {reason}")]
+    Failed {
+        /// The job.
+        job: JobId,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The job was cancelled.
+    #[error("job {0} was cancelled")]
+    Cancelled(JobId),
+    /// The data can't be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// Whoever was told of an event failed.
+    #[error("a result can't be kept")]
+    Event(#[source] Box<dyn Error + Send + Sync>),
+    /// A thread can't be started.
+    #[error("a thread can't be started: {0}")]
+    Thread(#[source] io::Error),
+    /// Asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl ClientError {
+    /// Whether the request is to blame, and not what became of it.
+    pub fn is_bad_request(&self) -> bool {
+        match self {
+            ClientError::NoGateway => true,
+            ClientError::Refused { code, .. } => {
+                matches!(code, Refusal::Denied | Refusal::UnknownJob | Refusal::Differs | Refusal::Invalid)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether another gateway, or the same one later, may do better.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            ClientError::Address(_) => true,
+            ClientError::Wire(error) => matches!(error, WireError::Closed | WireError::Silent | WireError::Io(_)),
+            ClientError::Refused { code, .. } => {
+                matches!(code, Refusal::Full | Refusal::Busy | Refusal::Unavailable)
+            }
+            _ => false,
+        }
+    }
+}

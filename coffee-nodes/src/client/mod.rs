@@ -1,0 +1,171 @@
+//! The client of a cluster: sends a job's tables to a gateway, whichever is there, and takes its results. What the tables
+//! and results mean is not known here; what is said on the connection is in [`wire`](crate::wire).
+//!
+//! ```text
+//! calling thread:    hello, begin, start -> chunks, at most WINDOW of them unacked -> finish -> pieces kept, took -> ended
+//! "client reading":  hears the gateway, for the calling thread
+//! "client stopping": ends the connection once the caller's stop is triggered, whatever the others wait for
+//! ```
+//!
+//! A connection that is lost costs nothing but time: the next gateway says from which marks on to send, and the chunks are
+//! cut again from there; results go on behind the pieces that were kept. So each piece is handed over once, in order.
+
+mod connection;
+mod error;
+mod options;
+mod results;
+mod session;
+mod tries;
+mod upload;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use error::ClientError;
+pub use options::ClientOptions;
+
+use coffee_core::frame::{Count, JobId};
+
+use crate::{
+    Stop,
+    embedded::Piece,
+    input::Table,
+    job::{ErrorReport, JobSpec, JobSummary},
+    wire::{ToClient, ToGateway},
+};
+use session::{Session, Until};
+use tries::Tries;
+
+/// A job to be submitted.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// One that was begun before, to go on with or to fetch its results again; `None` begins one.
+    pub job: Option<JobId>,
+    /// What it asks for.
+    pub spec: JobSpec,
+    /// Its data: the tables that the manifest describes, in its order.
+    pub tables: Vec<Table>,
+    /// The names of all results that it has, `rejected` included.
+    pub results: Vec<String>,
+}
+
+/// What happens to a submission.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// It has a job: the first event of each submission, also of one that goes on with a job.
+    Begun(JobId),
+    /// The job waits until fewer run, and so many are before it. 0 when it is next, and again when it is admitted.
+    Waiting {
+        /// How many jobs are before it.
+        before: u32,
+    },
+    /// So much of the tables is sent, though not all of it confirmed. Goes back when a connection is lost.
+    Sent {
+        /// Bytes on disk.
+        bytes: u64,
+    },
+    /// The next piece of a result. Ok promises that it is kept: it does not come again.
+    Piece(Piece<'a>),
+    /// A result can't be had, and has no more pieces.
+    NoResult {
+        /// The sink.
+        sink: &'a str,
+        /// Why, in words.
+        reason: &'a str,
+    },
+}
+
+/// Whoever watches a submission and keeps its results, on the calling thread, which sends nothing meanwhile: a gateway
+/// waits half a minute for a sign. An error ends the submission; the job goes on.
+pub type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// A client. Each call opens connections of its own and blocks until it is done, has failed, or is stopped; while no gateway
+/// can be reached it tries one after the other, up to the limit of its options. A triggered stop ends it at once, or after
+/// the three seconds that a connection may take to be opened.
+#[derive(Clone, Debug)]
+pub struct Client {
+    options: ClientOptions,
+}
+
+impl Client {
+    /// Touches no network yet.
+    pub fn new(options: ClientOptions) -> Self {
+        Client { options }
+    }
+
+    /// Submits a job and takes its results. Ok promises that every result's last piece has been handed over, or that it can't
+    /// be had; and says what was counted, by operator.
+    ///
+    /// # Errors
+    /// After [`ClientError::Interrupted`] and [`ClientError::Gateway`] the job, if there was an [`Event::Begun`], may go on
+    /// by itself, and can be gone on with; also where an event was answered with an error. After a failed request to begin
+    /// without that event, the job may be there but gets no data.
+    pub fn submit(
+        &self,
+        submission: &Submission,
+        stop: &Stop,
+        on_event: OnEvent<'_>,
+    ) -> Result<Vec<Count>, ClientError> {
+        Session::new(&self.options, submission, Until::Ended, stop, on_event).run().map(|(_, counts)| counts)
+    }
+
+    /// Submits a job and leaves it once all of its data is confirmed: nothing more is needed of this client.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn upload(&self, submission: &Submission, stop: &Stop, on_event: OnEvent<'_>) -> Result<JobId, ClientError> {
+        Session::new(&self.options, submission, Until::Uploaded, stop, on_event).run().map(|(job, _)| job)
+    }
+
+    /// All jobs that the cluster knows, oldest first.
+    ///
+    /// # Errors
+    /// Where no gateway answers, or it refuses.
+    pub fn list(&self, stop: &Stop) -> Result<Vec<JobSummary>, ClientError> {
+        self.ask(stop, &ToGateway::List, |answer| match answer {
+            ToClient::Jobs { jobs } => Some(jobs),
+            _ => None,
+        })
+    }
+
+    /// One job, and what was reported about it, oldest first.
+    ///
+    /// # Errors
+    /// Where no gateway answers, or it refuses: also a job that is not known.
+    pub fn describe(&self, job: JobId, stop: &Stop) -> Result<(JobSummary, Vec<ErrorReport>), ClientError> {
+        self.ask(stop, &ToGateway::Describe { job }, about_job)
+    }
+
+    /// Cancels a job that has not ended. Ok says what has become of it.
+    ///
+    /// # Errors
+    /// Where no gateway answers, or it refuses: also a job that is not known. It may be cancelled all the same.
+    pub fn cancel(&self, job: JobId, stop: &Stop) -> Result<(JobSummary, Vec<ErrorReport>), ClientError> {
+        self.ask(stop, &ToGateway::Cancel { job }, about_job)
+    }
+
+    /// Asks until there is an answer: only what does no harm when it is asked again.
+    fn ask<T>(
+        &self,
+        stop: &Stop,
+        request: &ToGateway,
+        answer: impl Fn(ToClient) -> Option<T>,
+    ) -> Result<T, ClientError> {
+        let mut tries = Tries::new(&self.options, stop)?;
+        loop {
+            match connection::with(&self.options, tries.gateway(), stop, |mut open| open.ask(request, &answer)) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => tries.failed(error, false)?,
+            }
+        }
+    }
+}
+
+fn about_job(answer: ToClient) -> Option<(JobSummary, Vec<ErrorReport>)> {
+    match answer {
+        ToClient::Job { summary, errors } => Some((summary, errors)),
+        _ => None,
+    }
+}

@@ -1,0 +1,280 @@
+//! A submission from its beginning to its end, over as many connections as it takes.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use coffee_core::frame::{Count, JobId};
+use crossbeam_channel::{Receiver as Channel, RecvTimeoutError, Sender as ToChannel, TryRecvError, bounded};
+
+use super::{
+    ClientError, ClientOptions, Event, OnEvent, Submission,
+    connection::{self, Connection, OUT_OF_PLACE},
+    results::Results,
+    tries::Tries,
+    upload::Upload,
+};
+use crate::{
+    Stop,
+    embedded::Piece,
+    job::JobState,
+    unique::unique,
+    wire::{RESULT_WINDOW, Receiver, Sender, ToClient, ToGateway, WireError},
+};
+
+/// How long a connection that is lost is listened to: what was said on it is here already, or nearly.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// When a submission is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// All data is confirmed.
+    Uploaded,
+    /// The job has ended, and its results are here.
+    Ended,
+}
+
+/// A message with its payload, as the reading thread hears it.
+type Heard = Result<(ToClient, Vec<u8>), WireError>;
+
+/// What was reached when it is done.
+type Done = (JobId, Vec<Count>);
+
+/// What is known of a submission over all of its connections.
+pub(super) struct Session<'a> {
+    options: &'a ClientOptions,
+    submission: &'a Submission,
+    until: Until,
+    stop: &'a Stop,
+    on_event: OnEvent<'a>,
+    /// The same for each attempt to begin, so that they mint one job; and no other client's.
+    request: u128,
+    job: Option<JobId>,
+    upload: Upload<'a>,
+    results: Results,
+    /// Whether the connection of the moment was of any use.
+    got_on: bool,
+}
+
+impl<'a> Session<'a> {
+    pub fn new(
+        options: &'a ClientOptions,
+        submission: &'a Submission,
+        until: Until,
+        stop: &'a Stop,
+        on_event: OnEvent<'a>,
+    ) -> Self {
+        Session {
+            options,
+            submission,
+            until,
+            stop,
+            on_event,
+            request: unique(),
+            job: None,
+            upload: Upload::new(&submission.tables, submission.spec.manifest.chunk_bytes as usize),
+            results: Results::new(&submission.results),
+            got_on: false,
+        }
+    }
+
+    /// Goes from gateway to gateway until it is done.
+    pub fn run(mut self) -> Result<Done, ClientError> {
+        let mut tries = Tries::new(self.options, self.stop)?;
+        loop {
+            self.got_on = false;
+            match connection::with(self.options, tries.gateway(), self.stop, |open| self.talk(open)) {
+                Ok(done) => return Ok(done),
+                Err(error) => tries.failed(error, self.got_on)?,
+            }
+        }
+    }
+
+    /// Begins or resumes, and goes on until it is done, on one connection.
+    fn talk(&mut self, mut open: Connection) -> Result<Done, ClientError> {
+        let job = self.begin(&mut open)?;
+        let Connection { mut sender, receiver } = open;
+        sender.put(&ToGateway::Start { job, spec: self.submission.spec.clone() })?;
+        if self.until == Until::Ended {
+            sender.put(&ToGateway::Results { job, have: self.results.have() })?;
+        }
+        self.upload.reset();
+        let breaker = sender.breaker()?;
+        thread::scope(|scope| {
+            // As many as a gateway sends unasked: the reading thread waits only where one sends more.
+            let (heard, incoming) = bounded(2 * RESULT_WINDOW as usize);
+            let reading = thread::Builder::new().name("client reading".to_owned());
+            reading.spawn_scoped(scope, move || read(receiver, &heard)).map_err(ClientError::Thread)?;
+            let said = Instant::now();
+            let done = Talk { session: self, job, sender, incoming, said, taken: 0 }.run();
+            breaker.shutdown();
+            done
+        })
+    }
+
+    /// The job, which this connection or one before has begun.
+    fn begin(&mut self, open: &mut Connection) -> Result<JobId, ClientError> {
+        if let Some(job) = self.job {
+            return Ok(job);
+        }
+        let job = match self.submission.job {
+            Some(job) => job,
+            None => {
+                let begin = ToGateway::Begin { request: self.request, spec: self.submission.spec.clone() };
+                open.ask(&begin, |answer| match answer {
+                    ToClient::Begun { job } => Some(job),
+                    _ => None,
+                })?
+            }
+        };
+        self.job = Some(job);
+        self.tell(Event::Begun(job))?;
+        Ok(job)
+    }
+
+    fn tell(&mut self, event: Event<'_>) -> Result<(), ClientError> {
+        (self.on_event)(event).map_err(ClientError::Event)
+    }
+}
+
+/// Hears the gateway until the connection ends, or nobody listens any more.
+fn read(mut receiver: Receiver, heard: &ToChannel<Heard>) {
+    let mut next = move || -> Heard {
+        let (message, payload) = receiver.next()?;
+        let mut bytes = Vec::new();
+        if payload > 0 {
+            receiver.payload(&mut bytes)?;
+        }
+        Ok((message, bytes))
+    };
+    loop {
+        let message = next();
+        let is_last = message.is_err();
+        if heard.send(message).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// One connection's talk about a job, once it is started.
+struct Talk<'s, 'a> {
+    session: &'s mut Session<'a>,
+    job: JobId,
+    sender: Sender,
+    incoming: Channel<Heard>,
+    /// When something was said last.
+    said: Instant,
+    /// Pieces that came by this connection.
+    taken: u64,
+}
+
+impl Talk<'_, '_> {
+    fn run(mut self) -> Result<Done, ClientError> {
+        match self.go_on() {
+            Err(error @ ClientError::Wire(_)) => Err(self.last_words().unwrap_or(error)),
+            done => done,
+        }
+    }
+
+    /// A gateway says why before it hangs up, and then the next write fails, maybe before that was heard.
+    fn last_words(&self) -> Option<ClientError> {
+        let deadline = Instant::now() + LAST_WORDS;
+        while let Ok(Ok((message, _))) = self.incoming.recv_deadline(deadline) {
+            if let ToClient::Refused { code, text } = message {
+                return Some(ClientError::Refused { code, text });
+            }
+        }
+        None
+    }
+
+    /// Hears what came, else sends what there is room for, else waits.
+    fn go_on(&mut self) -> Result<Done, ClientError> {
+        loop {
+            let heard = match self.incoming.try_recv() {
+                Ok(heard) => Some(heard),
+                Err(TryRecvError::Disconnected) => return Err(WireError::Closed.into()),
+                Err(TryRecvError::Empty) if self.session.upload.can_send() => {
+                    self.send()?;
+                    None
+                }
+                Err(TryRecvError::Empty) => self.wait()?,
+            };
+            let Some(heard) = heard else { continue };
+            let (message, payload) = heard?;
+            if let Some(counts) = self.hear(message, &payload)? {
+                // All is here: whether the goodbye arrives does not matter.
+                let _ = self.say(&ToGateway::Bye).and_then(|()| Ok(self.sender.flush()?));
+                return Ok((self.job, counts));
+            }
+        }
+    }
+
+    fn send(&mut self) -> Result<(), ClientError> {
+        let bytes = self.session.upload.send(&mut self.sender)?;
+        self.said = Instant::now();
+        self.session.tell(Event::Sent { bytes })
+    }
+
+    /// Waits for the gateway; pings it rather than be silent.
+    fn wait(&mut self) -> Result<Option<Heard>, ClientError> {
+        self.sender.flush()?;
+        match self.incoming.recv_deadline(self.said + self.session.options.ping_after) {
+            Ok(heard) => Ok(Some(heard)),
+            Err(RecvTimeoutError::Disconnected) => Err(WireError::Closed.into()),
+            Err(RecvTimeoutError::Timeout) => {
+                self.say(&ToGateway::Ping)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Some counts when the submission is done.
+    fn hear(&mut self, message: ToClient, payload: &[u8]) -> Result<Option<Vec<Count>>, ClientError> {
+        let session = &mut *self.session;
+        match message {
+            ToClient::Ping => self.say(&ToGateway::Pong)?,
+            ToClient::Pong => {}
+            ToClient::Refused { code, text } => return Err(ClientError::Refused { code, text }),
+            ToClient::Waiting { before } => {
+                session.got_on = true;
+                session.tell(Event::Waiting { before })?;
+            }
+            ToClient::Started { marks } => {
+                session.got_on = true;
+                session.upload.start(&marks)?;
+            }
+            ToClient::Acked { table, next, finished } => {
+                session.got_on = true;
+                session.upload.acked(table, next, finished)?;
+            }
+            ToClient::Piece { sink, number, last } => {
+                session.got_on = true;
+                session.results.take(number, Piece { sink: &sink, payload, last }, session.on_event)?;
+                self.taken += 1;
+                self.say(&ToGateway::Took { pieces: self.taken })?;
+            }
+            ToClient::NoResult { sink, reason } => session.results.give_up(&sink, &reason, session.on_event)?,
+            ToClient::Ended { state, counts } => return self.ended(state, counts).map(Some),
+            _ => return Err(OUT_OF_PLACE),
+        }
+        let uploaded = self.session.until == Until::Uploaded && self.session.upload.is_complete();
+        Ok(uploaded.then(Vec::new))
+    }
+
+    fn ended(&self, state: JobState, counts: Vec<Count>) -> Result<Vec<Count>, ClientError> {
+        match state {
+            JobState::Failed { reason } => Err(ClientError::Failed { job: self.job, reason }),
+            JobState::Cancelled => Err(ClientError::Cancelled(self.job)),
+            JobState::Done if self.session.until == Until::Uploaded || self.session.results.are_complete() => {
+                Ok(counts)
+            }
+            _ => Err(WireError::Protocol("an end before the last piece of each result").into()),
+        }
+    }
+
+    fn say(&mut self, message: &ToGateway) -> Result<(), ClientError> {
+        self.said = Instant::now();
+        Ok(self.sender.put(message)?)
+    }
+}

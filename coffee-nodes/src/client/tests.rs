@@ -1,0 +1,365 @@
+//! The client against scripted gateways, on real TCP.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use coffee_core::frame::{Count, JobId, Sinks};
+use parking_lot::Mutex;
+use proptest::prelude::*;
+
+use super::{
+    testing::{Chunk, Cluster, Gateway, Script, summary},
+    *,
+};
+use crate::{
+    input::Chunker,
+    job::{JobState, Manifest},
+    wire::{Refusal, WINDOW, WireError},
+};
+
+const CHUNK: u32 = 1 << 16; // the least that a chunk can be, or a little less
+
+/// A submission of three tables: of several chunks in two files, without a row, and with few.
+fn submission() -> (tempfile::TempDir, Submission) {
+    let data = tempfile::tempdir().unwrap();
+    let lines = |from: u32, count: u32| (from..from + count).map(|n| format!("{n},{}\n", n * 7)).collect::<String>();
+    let files = [
+        ("a/1.csv", lines(0, 90_000)),
+        ("a/2.csv", lines(7, 40_000)),
+        ("b/1.csv", lines(0, 0)),
+        ("c/1.csv", lines(5, 5)),
+    ];
+    for (name, lines) in files {
+        let path = data.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, format!("x,y\n{lines}")).unwrap();
+    }
+    let tables: Vec<Table> = ["a", "b", "c"].iter().map(|name| Table::open(data.path(), name).unwrap()).collect();
+    let manifest =
+        Manifest { chunk_bytes: CHUNK, tables: tables.iter().map(|table| table.manifest().unwrap()).collect() };
+    let spec = JobSpec { parameters: vec![1, 2], sinks: Sinks::ALL, strict: false, manifest };
+    let results = ["early", "late", "none", "rejected"].map(str::to_owned).to_vec();
+    (data, Submission { job: None, spec, tables, results })
+}
+
+/// A cluster with results for it: one is there early, one late, one is empty.
+fn cluster() -> Arc<Mutex<Cluster>> {
+    let pieces = |name: &str, count: usize| (0..count).map(|n| format!("{name}{n}").into_bytes()).collect();
+    let results = [("early", 5), ("late", 3)].map(|(name, count)| (name.to_owned(), pieces(name, count)));
+    let empty = [("none", vec![Vec::new()]), ("rejected", vec![Vec::new()])].map(|(name, one)| (name.to_owned(), one));
+    let counts = vec![Count { operator: 1, rows_in: 2, rows_out: 3, rejected: 4 }];
+    let results = results.into_iter().chain(empty).collect();
+    Arc::new(Mutex::new(Cluster { results, counts, end: Some(JobState::Done), ..Cluster::default() }))
+}
+
+fn options(gateways: &[&Gateway]) -> ClientOptions {
+    let addresses = gateways.iter().map(|gateway| gateway.address()).collect();
+    ClientOptions { token: Some("secret".to_owned()), limit: Duration::from_secs(20), ..ClientOptions::new(addresses) }
+}
+
+/// All events but of what was sent, in words.
+fn submit(options: ClientOptions, submission: &Submission) -> (Result<Vec<Count>, ClientError>, Vec<String>) {
+    let mut events = Vec::new();
+    let ended = Client::new(options).submit(submission, &Stop::new(), &mut |event| {
+        match event {
+            Event::Sent { .. } => {}
+            Event::Piece(Piece { sink, payload, last }) => {
+                events.push(format!("{sink} {} {last}", String::from_utf8_lossy(payload)));
+            }
+            other => events.push(format!("{other:?}")),
+        }
+        Ok(())
+    });
+    (ended, events)
+}
+
+/// What a table is cut into without a stop.
+fn chunks(table: &Table) -> Vec<Chunk> {
+    let mut chunker = Chunker::new(table, CHUNK as usize);
+    let mut chunks = Vec::new();
+    let mut buffer = Vec::new();
+    while let Some(info) = chunker.fill(&mut buffer).unwrap() {
+        chunks.push((info.place(), info.next, std::mem::take(&mut buffer)));
+    }
+    chunks
+}
+
+/// That the cluster has everything once, and each piece came once and in order.
+fn check(cluster: &Mutex<Cluster>, submission: &Submission, events: &[String]) {
+    let cluster = cluster.lock();
+    let expected: Vec<_> = submission.tables.iter().map(chunks).collect();
+    assert!(cluster.chunks == expected, "other chunks than without a stop");
+    assert!(cluster.finished.iter().all(|finished| *finished));
+    assert!(cluster.most_unacked <= WINDOW.into());
+    for (sink, pieces) in &cluster.results {
+        let last = |at: usize| at + 1 == pieces.len();
+        let expected: Vec<_> = pieces
+            .iter()
+            .enumerate()
+            .map(|(at, piece)| format!("{sink} {} {}", String::from_utf8_lossy(piece), last(at)))
+            .collect();
+        let seen: Vec<_> = events.iter().filter(|event| event.split(' ').next() == Some(sink)).cloned().collect();
+        assert_eq!(seen, expected);
+    }
+}
+
+fn script() -> impl Strategy<Value = Script> {
+    let refuse = prop_oneof![
+        6 => Just(None), 1 => Just(Some(Refusal::Full)), 1 => Just(Some(Refusal::Busy)), 1 => Just(Some(Refusal::Unavailable))
+    ];
+    (refuse, 0usize..45, 0u32..3, 0u64..6, 1..=u64::from(WINDOW), 0u64..4).prop_map(
+        |(refuse, messages, waits, lag, ack_at, repeat)| Script {
+            refuse,
+            messages,
+            waits: (0..waits).rev().collect(),
+            lag,
+            ack_at,
+            repeat,
+            ..Script::default()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Two gateways that hang up at any message, with marks that lag and pieces that come again.
+    #[test]
+    fn everything_arrives_once_and_in_order(
+        first in prop::collection::vec(script(), 0..4),
+        second in prop::collection::vec(script(), 0..4),
+    ) {
+        let ((_data, submission), cluster) = (submission(), cluster());
+        let gateways = [Gateway::start(&cluster, first), Gateway::start(&cluster, second)];
+        let (ended, events) = submit(options(&[&gateways[0], &gateways[1]]), &submission);
+        prop_assert_eq!(ended.unwrap(), cluster.lock().counts.clone());
+        prop_assert_eq!(cluster.lock().begun.len(), 1);
+        prop_assert_eq!(events.iter().filter(|event| event.starts_with("Begun")).count(), 1);
+        check(&cluster, &submission, &events);
+    }
+}
+
+#[test]
+fn no_more_than_the_window_is_unacked() {
+    let ((_data, submission), cluster) = (submission(), cluster());
+    let gateway = Gateway::start(&cluster, vec![Script { ack_at: u64::MAX, ..Script::default() }]);
+    let (ended, events) = submit(options(&[&gateway]), &submission);
+    ended.unwrap();
+    check(&cluster, &submission, &events);
+    assert_eq!(cluster.lock().most_unacked, u64::from(WINDOW));
+}
+
+#[test]
+fn the_second_gateway_is_tried_when_nobody_is_at_the_first() {
+    let ((_data, submission), cluster) = (submission(), cluster());
+    let gateway = Gateway::start(&cluster, Vec::new());
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut options = options(&[&gateway]);
+    options.gateways.insert(0, free);
+    let (ended, events) = submit(options, &submission);
+    ended.unwrap();
+    check(&cluster, &submission, &events);
+}
+
+#[test]
+fn a_silent_gateway_is_given_up() {
+    let ((_data, submission), cluster) = (submission(), cluster());
+    let gateway = Gateway::start(&cluster, vec![Script { mute: true, ..Script::default() }]);
+    let options = ClientOptions { patience: Duration::from_millis(200), ..options(&[&gateway]) };
+    let (ended, events) = submit(options, &submission);
+    ended.unwrap();
+    check(&cluster, &submission, &events);
+}
+
+#[test]
+fn a_quiet_client_pings_and_hears_its_place() {
+    let ((_data, submission), cluster) = (submission(), cluster());
+    // It acks only after 300 ms of silence, which pings would break: so it gets a few, and no more.
+    let script = Script { waits: vec![2, 1], ack_at: u64::MAX, ..Script::default() };
+    let gateway = Gateway::start(&cluster, vec![script]);
+    let options = ClientOptions { ping_after: Duration::from_millis(700), ..options(&[&gateway]) };
+    cluster.lock().end = None;
+    let stop = Stop::new();
+    let mut events = Vec::new();
+    let ended = thread::scope(|scope| {
+        scope.spawn(|| {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while cluster.lock().pings < 2 && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(10));
+            }
+            stop.trigger();
+        });
+        Client::new(options).submit(&submission, &stop, &mut |event| {
+            if !matches!(event, Event::Sent { .. } | Event::Piece(_)) {
+                events.push(format!("{event:?}"));
+            }
+            Ok(())
+        })
+    });
+    assert!(matches!(ended, Err(ClientError::Interrupted)), "{ended:?}");
+    assert!(cluster.lock().pings >= 2);
+    assert_eq!(events[1..], ["Waiting { before: 2 }", "Waiting { before: 1 }"]);
+}
+
+#[test]
+fn a_stop_ends_it_at_once_whatever_it_waits_for() {
+    let (_data, submission) = submission();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // takes connections, and does not greet
+    let greeted = Gateway::start(&cluster(), vec![Script { mute: true, ..Script::default() }]);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for address in [silent.local_addr().unwrap().to_string(), greeted.address(), free] {
+        let stop = Stop::new();
+        let start = Instant::now();
+        let options = ClientOptions { token: Some("secret".to_owned()), ..ClientOptions::new(vec![address.clone()]) };
+        let ended = thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(200)); // any moment will do
+                stop.trigger();
+            });
+            Client::new(options).submit(&submission, &stop, &mut |_| Ok(()))
+        });
+        assert!(matches!(ended, Err(ClientError::Interrupted)), "{address} {ended:?}");
+        assert!(start.elapsed() < Duration::from_secs(3), "{address}");
+    }
+}
+
+#[test]
+fn some_refusals_are_final_and_others_are_for_a_while() {
+    let (_data, submission) = submission();
+    let finals = [Refusal::UnknownJob, Refusal::Differs, Refusal::Invalid, Refusal::Denied, Refusal::Superseded];
+    for code in finals {
+        let gateway = Gateway::start(&cluster(), vec![Script { refuse: Some(code), ..Script::default() }]);
+        let (ended, _) = submit(options(&[&gateway]), &submission);
+        assert!(matches!(&ended, Err(ClientError::Refused { code: seen, .. }) if *seen == code), "{ended:?}");
+        assert_eq!(ended.unwrap_err().is_bad_request(), code != Refusal::Superseded);
+    }
+    let full = Script { refuse: Some(Refusal::Full), ..Script::default() };
+    let gateway = Gateway::start(&cluster(), vec![full; 1000]);
+    let options = ClientOptions { limit: Duration::from_millis(500), ..options(&[&gateway]) };
+    let (ended, _) = submit(options, &submission);
+    let text = format!("gateway {}: as the script says", gateway.address());
+    assert!(matches!(&ended, Err(error @ ClientError::Gateway { .. }) if error.to_string() == text), "{ended:?}");
+}
+
+#[test]
+fn a_job_that_somebody_took_over_is_left_to_them() {
+    let ((_data, submission), cluster) = (submission(), cluster());
+    let taken_over = Script { messages: 7, farewell: Some(Refusal::Superseded), ..Script::default() };
+    let gateway = Gateway::start(&cluster, vec![taken_over]);
+    let (ended, _) = submit(options(&[&gateway]), &submission);
+    assert!(matches!(ended, Err(ClientError::Refused { code: Refusal::Superseded, .. })), "{ended:?}");
+}
+
+#[test]
+fn what_is_no_gateway_is_not_tried_again() {
+    let (_data, submission) = submission();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        let _ = stream.read(&mut [0; 64]);
+    });
+    let (ended, _) = submit(ClientOptions::new(vec![address]), &submission);
+    server.join().unwrap();
+    let Err(ClientError::Gateway { error, .. }) = ended else { panic!("{ended:?}") };
+    assert!(matches!(*error, ClientError::Wire(WireError::Protocol(_))), "{error:?}");
+    let (ended, _) = submit(ClientOptions::new(Vec::new()), &submission);
+    assert!(matches!(ended, Err(ClientError::NoGateway)));
+}
+
+#[test]
+fn a_job_that_ends_otherwise_is_an_error() {
+    let (_data, submission) = submission();
+    let failed = JobState::Failed { reason: "a row was bad".to_owned() };
+    let ended = [failed, JobState::Cancelled].map(|end| {
+        let cluster = cluster();
+        cluster.lock().end = Some(end);
+        let gateway = Gateway::start(&cluster, Vec::new());
+        submit(options(&[&gateway]), &submission).0.unwrap_err().to_string()
+    });
+    assert_eq!(ended, ["job 0000000000000007-1 failed: a row was bad", "job 0000000000000007-1 was cancelled"]);
+}
+
+#[test]
+fn a_result_that_can_not_be_had_is_said_once() {
+    let ((_data, submission), cluster) = (submission(), cluster());
+    cluster.lock().results.insert("early".to_owned(), Vec::new());
+    let gateway = Gateway::start(&cluster, vec![Script { messages: 30, ..Script::default() }]);
+    let (ended, events) = submit(options(&[&gateway]), &submission);
+    ended.unwrap();
+    check(
+        &cluster,
+        &submission,
+        &[].iter().chain(&events).filter(|event| !event.starts_with("NoResult")).cloned().collect::<Vec<_>>(),
+    );
+    assert_eq!(events.iter().filter(|event| event.contains("\"it was lost\"")).count(), 1);
+}
+
+#[test]
+fn a_result_that_ends_early_is_not_taken_for_whole() {
+    let ((_data, submission), cluster) = (submission(), cluster());
+    cluster.lock().results.remove("late");
+    let gateway = Gateway::start(&cluster, Vec::new());
+    let (ended, _) = submit(options(&[&gateway]), &submission);
+    assert!(matches!(ended, Err(ClientError::Gateway { .. })), "{ended:?}");
+}
+
+#[test]
+fn a_piece_that_is_not_kept_ends_it() {
+    let ((_data, submission), cluster) = (submission(), cluster());
+    let gateway = Gateway::start(&cluster, Vec::new());
+    let ended = Client::new(options(&[&gateway])).submit(&submission, &Stop::new(), &mut |event| match event {
+        Event::Piece(_) => Err("the disk is full".into()),
+        _ => Ok(()),
+    });
+    assert!(matches!(ended, Err(ClientError::Event(error)) if error.to_string() == "the disk is full"));
+}
+
+#[test]
+fn an_upload_is_left_once_it_is_confirmed_and_its_results_are_fetched_later() {
+    let ((_data, submission), cluster) = (submission(), cluster());
+    let gateway = Gateway::start(&cluster, vec![Script { messages: 9, ..Script::default() }]);
+    let client = Client::new(options(&[&gateway]));
+    let mut sent = 0;
+    let job = client.upload(&submission, &Stop::new(), &mut |event| {
+        match event {
+            Event::Sent { bytes } => sent = bytes,
+            Event::Begun(_) => {}
+            other => panic!("{other:?}"),
+        }
+        Ok(())
+    });
+    let job = job.unwrap();
+    assert_eq!(sent, submission.tables.iter().map(Table::bytes).sum::<u64>());
+    let before = cluster.lock().chunks.clone();
+    let (ended, events) = submit(options(&[&gateway]), &Submission { job: Some(job), ..submission.clone() });
+    ended.unwrap();
+    assert_eq!(events[0], format!("Begun({job:?})"));
+    assert!(cluster.lock().chunks == before);
+    check(&cluster, &submission, &events);
+}
+
+#[test]
+fn jobs_are_listed_described_and_cancelled() {
+    let cluster = cluster();
+    let full = Script { refuse: Some(Refusal::Unavailable), ..Script::default() };
+    let gateway = Gateway::start(&cluster, vec![full.clone(), Script::default(), full]);
+    let client = Client::new(options(&[&gateway]));
+    let (stop, job) = (Stop::new(), JobId { cluster: 3, number: 4 });
+    assert_eq!(client.list(&stop).unwrap(), [summary(JobId::default())]);
+    assert_eq!(client.describe(job, &stop).unwrap(), (summary(job), Vec::new()));
+    assert_eq!(client.cancel(job, &stop).unwrap(), (summary(job), Vec::new()));
+}
+
+#[test]
+fn a_token_is_not_printed() {
+    let options = ClientOptions { token: Some("secret".to_owned()), ..ClientOptions::new(Vec::new()) };
+    assert!(!format!("{options:?}").contains("secret"));
+}

@@ -1,0 +1,114 @@
+//! What is sent: the chunks of one table after the other, from the marks on that the gateway gives, and how many of them
+//! are still to be acked.
+
+use crate::{
+    input::{Chunker, Table},
+    job::Mark,
+    wire::{Sender, ToGateway, WINDOW, WireError},
+};
+
+use super::ClientError;
+
+/// The data of a submission on its way; what is known of the way starts anew with each connection.
+pub(super) struct Upload<'a> {
+    tables: &'a [Table],
+    chunk_bytes: usize,
+    /// By table; empty until the gateway has said where to start.
+    sent: Vec<Sent>,
+    /// The table in turn, and its chunks.
+    turn: usize,
+    chunks: Option<Chunker>,
+    /// Bytes on disk of the tables before that.
+    done_bytes: u64,
+    buffer: Vec<u8>,
+}
+
+/// How far one table is.
+struct Sent {
+    /// What is acked.
+    mark: Mark,
+    /// So many chunks are sent, in all of the table.
+    chunks: u64,
+    finish: bool,
+}
+
+impl Sent {
+    /// Chunks that are not acked, the end counted as one.
+    fn unacked(&self) -> u64 {
+        self.chunks.saturating_sub(self.mark.next) + u64::from(self.finish && !self.mark.finished)
+    }
+}
+
+impl<'a> Upload<'a> {
+    pub fn new(tables: &'a [Table], chunk_bytes: usize) -> Self {
+        Upload { tables, chunk_bytes, sent: Vec::new(), turn: 0, chunks: None, done_bytes: 0, buffer: Vec::new() }
+    }
+
+    /// A new connection: nothing is sent until [`start`](Self::start).
+    pub fn reset(&mut self) {
+        self.sent.clear();
+        (self.turn, self.chunks, self.done_bytes) = (0, None, 0);
+    }
+
+    /// Starts from marks, one a table.
+    pub fn start(&mut self, marks: &[Mark]) -> Result<(), ClientError> {
+        let fits = marks.iter().zip(0..).all(|(mark, table)| mark.table == table) && marks.len() == self.tables.len();
+        if !self.sent.is_empty() || !fits {
+            return Err(WireError::Protocol("marks that don't fit the tables").into());
+        }
+        self.sent = marks.iter().map(|mark| Sent { mark: *mark, chunks: mark.next, finish: mark.finished }).collect();
+        self.pass_finished();
+        Ok(())
+    }
+
+    /// All chunks of a table below `next` are confirmed.
+    pub fn acked(&mut self, table: u16, next: u64, finished: bool) -> Result<(), ClientError> {
+        let sent = self.sent.get_mut(usize::from(table));
+        let sent = sent.filter(|sent| next <= sent.chunks && (sent.finish || !finished));
+        let Some(Sent { mark, .. }) = sent else { return Err(WireError::Protocol("an ack of nothing").into()) };
+        mark.next = mark.next.max(next);
+        mark.finished |= finished;
+        Ok(())
+    }
+
+    /// Whether there is something to send that the gateway has room for.
+    pub fn can_send(&self) -> bool {
+        self.turn < self.sent.len() && self.sent.iter().map(Sent::unacked).sum::<u64>() < WINDOW.into()
+    }
+
+    /// Whether all is sent and confirmed.
+    pub fn is_complete(&self) -> bool {
+        !self.sent.is_empty() && self.sent.iter().all(|sent| sent.mark.finished)
+    }
+
+    /// Sends the next chunk, or the end of a table. Returns how many bytes on disk have been sent so far.
+    pub fn send(&mut self, sender: &mut Sender) -> Result<u64, ClientError> {
+        let (Some(table), Some(sent)) = (self.tables.get(self.turn), self.sent.get_mut(self.turn)) else {
+            return Ok(self.done_bytes);
+        };
+        let chunks = self.chunks.get_or_insert_with(|| Chunker::resume(table, self.chunk_bytes, sent.mark.place));
+        self.buffer.clear();
+        let table = sent.mark.table;
+        if let Some(info) = chunks.fill(&mut self.buffer)? {
+            let chunk = ToGateway::Chunk { table, seq: sent.chunks, at: info.place(), next: info.next };
+            sender.send(&chunk, &self.buffer)?;
+            sent.chunks += 1;
+            return Ok(self.done_bytes + info.position);
+        }
+        sender.put(&ToGateway::Finish { table, chunks: sent.chunks })?;
+        sent.finish = true;
+        self.chunks = None;
+        self.pass_finished();
+        Ok(self.done_bytes)
+    }
+
+    /// Goes on to the next table that has something to be sent.
+    fn pass_finished(&mut self) {
+        while let (Some(table), Some(Sent { finish: true, .. })) =
+            (self.tables.get(self.turn), self.sent.get(self.turn))
+        {
+            self.done_bytes += table.bytes();
+            self.turn += 1;
+        }
+    }
+}

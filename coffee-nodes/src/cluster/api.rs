@@ -1,0 +1,256 @@
+//! The calls among the processes of a cluster, and what is told to all of them. Encoded by postcard; all processes of a
+//! cluster are one build.
+
+use coffee_core::frame::{Count, JobHead, JobId, Port};
+use serde::{Deserialize, Serialize};
+
+use crate::job::{ErrorReport, JobSpec, JobState, JobSummary, Mark};
+
+/// A call to the query node. Each does no harm when it is repeated, so calls are made at least once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QueryRequest {
+    /// Mints a job, persistently, and puts it at the end of the queue. Answered by [`QueryReply::Begun`].
+    Begin {
+        /// Drawn by the client: the same request mints one job, however often it comes, also after a restart.
+        request: u128,
+        /// What it asks for: refused where the parameters or tables are not the plan's.
+        spec: JobSpec,
+    },
+    /// Makes the caller the one gateway session of a job: those with lower epochs are over. Answered by
+    /// [`QueryReply::Attached`], or [`QueryError::Superseded`] where it repeats the call of a session that is over.
+    Attach {
+        /// The job.
+        job: JobId,
+        /// Drawn by the gateway for this session: the same one is made once, however often the call comes.
+        session: u128,
+        /// What the client has at hand: refused where the job was minted for something else. `None`: only wants results,
+        /// so the session that there is goes on, and the answer's epoch is that one's.
+        spec: Option<JobSpec>,
+    },
+    /// A session is alive, and its table marks are these. Sent every few seconds, and before a session ends. Answered by
+    /// [`QueryReply::State`], or [`QueryError::Superseded`].
+    Renew {
+        /// The job.
+        job: JobId,
+        /// The session's.
+        epoch: u64,
+        /// Those that have changed; lower ones than known are passed over.
+        marks: Vec<Mark>,
+    },
+    /// How far a job is. Answered by [`QueryReply::State`].
+    State {
+        /// The job.
+        job: JobId,
+    },
+    /// Cancels a job that has not ended. Answered by [`QueryReply::State`], what it is now.
+    Cancel {
+        /// The job.
+        job: JobId,
+    },
+    /// All jobs that are known, oldest first. Answered by [`QueryReply::Jobs`].
+    List,
+    /// One job, with what was reported about it. Answered by [`QueryReply::Job`].
+    Describe {
+        /// The job.
+        job: JobId,
+    },
+    /// Which jobs live. Answered by [`QueryReply::Live`].
+    Live,
+    /// A node can't go on with a job: it fails. Answered by [`QueryReply::State`]; from then on it does not live.
+    Fail {
+        /// The job.
+        job: JobId,
+        /// Which node, and why.
+        report: ErrorReport,
+    },
+    /// Something to be kept in the log of errors. Answered by [`QueryReply::Noted`].
+    Report(ErrorReport),
+    /// The results node has all that a job asked for. Answered by [`QueryReply::State`].
+    Complete {
+        /// The job.
+        job: JobId,
+    },
+    /// A shard, or the results node, holds nothing of an ended job any more. Answered by [`QueryReply::Noted`].
+    Forgotten {
+        /// The job.
+        job: JobId,
+        /// The stage, by its index in the topology.
+        stage: u16,
+        /// Which shard of it.
+        shard: u16,
+    },
+    /// A shard is about to make its first commit of a job, in a store with this identity. Answered by
+    /// [`QueryReply::Noted`]; where the shard has registered with another store, the job fails, as what it had is lost.
+    /// Nothing may be committed of a job that has ended, before or thereby: [`QueryError::Ended`].
+    Register {
+        /// The job.
+        job: JobId,
+        /// The stage, by its index in the topology.
+        stage: u16,
+        /// Which shard of it.
+        shard: u16,
+        /// The store's, drawn when it was made.
+        store: u64,
+    },
+}
+
+/// An answer of the query node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QueryReply {
+    /// The job that was minted.
+    Begun(JobId),
+    /// The session that the caller now has.
+    Attached(Box<Attached>),
+    /// How far the job is.
+    State(JobState),
+    /// All jobs.
+    Jobs(Vec<JobSummary>),
+    /// One job.
+    Job {
+        /// How far it is.
+        summary: JobSummary,
+        /// What was reported about it, oldest first; bounded.
+        errors: Vec<ErrorReport>,
+    },
+    /// Which jobs live.
+    Live(LiveSet),
+    /// It is kept.
+    Noted,
+}
+
+/// A session of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// What all frames of the job say of it.
+    pub head: JobHead,
+    /// What it was minted with.
+    pub spec: JobSpec,
+    /// The session's: higher than those before.
+    pub epoch: u64,
+    /// How far each table is, by index.
+    pub marks: Vec<Mark>,
+    /// How far the job is.
+    pub state: JobState,
+}
+
+/// Which jobs live: minted, and not ended (invariant 10).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveSet {
+    /// The cluster's id.
+    pub cluster: u64,
+    /// The highest number that was minted.
+    pub highest: u64,
+    /// The numbers of those that live, ascending.
+    pub live: Vec<u64>,
+}
+
+/// Why the query node refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum QueryError {
+    /// Never minted, or long forgotten.
+    #[error("there is no job {0}")]
+    UnknownJob(JobId),
+    /// The job has ended: it takes nothing more.
+    #[error("job {0} has ended")]
+    Ended(JobId),
+    /// A newer session of the job took over.
+    #[error("another session of the job has taken over")]
+    Superseded,
+    /// The job was minted for other data or parameters.
+    #[error("job {0} was begun with other data or parameters: {1}")]
+    Differs(JobId, String),
+    /// What is asked for can't be done by this cluster's plan.
+    #[error("the request can't be answered: {0}")]
+    Invalid(String),
+    /// As many jobs wait as the cluster keeps.
+    #[error("too many jobs wait: try again later")]
+    Busy,
+    /// The query node can't keep what it is asked to.
+    #[error("the query node can't store the request: {0}")]
+    Store(String),
+}
+
+/// What is told to all processes of a cluster on the control exchange. A process that misses it finds out by asking.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Control {
+    /// A job was minted: it lives.
+    Minted(JobId),
+    /// A job was admitted: its client may send data.
+    Admitted(JobId),
+    /// A session took a job over: older ones are over.
+    Attached {
+        /// The job.
+        job: JobId,
+        /// The new session's.
+        epoch: u64,
+    },
+    /// A result of a job is complete, or will never be.
+    Result {
+        /// The job.
+        job: JobId,
+        /// The port that carries it to the client.
+        port: Port,
+    },
+    /// A job ended: done, failed or cancelled. It does not live: whoever has state of it deletes that, and answers
+    /// [`QueryRequest::Forgotten`]. Repeated until all have.
+    Ended(JobId),
+}
+
+/// A call to the results node. Each does no harm when it is repeated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResultsRequest {
+    /// A piece of a result. Answered by [`ResultsReply::Piece`], [`ResultsReply::NotYet`] or [`ResultsReply::Failed`].
+    Piece {
+        /// The job.
+        job: JobId,
+        /// The port that carries the result to the client.
+        port: Port,
+        /// Which piece, counted from 0.
+        number: u64,
+    },
+    /// What was counted. Answered by [`ResultsReply::Counts`], [`ResultsReply::NotYet`] while results are missing.
+    Counts {
+        /// The job.
+        job: JobId,
+    },
+    /// The client has taken everything: its results are dropped an hour later. Answered by [`ResultsReply::Noted`].
+    Taken {
+        /// The job.
+        job: JobId,
+    },
+}
+
+/// An answer of the results node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResultsReply {
+    /// Encoded rows of a result.
+    Piece {
+        /// The rows. As bytes, which are copied as one; numbers of 8 bits each would take 50 times as long.
+        #[serde(with = "serde_bytes")]
+        payload: Vec<u8>,
+        /// Whether the result is complete with it.
+        last: bool,
+    },
+    /// The result is not complete; a [`Control::Result`] tells when.
+    NotYet,
+    /// The result can't be had.
+    Failed {
+        /// Why, in words.
+        reason: String,
+    },
+    /// By operator.
+    Counts(Vec<Count>),
+    /// It is kept.
+    Noted,
+}
+
+/// Why the results node refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum ResultsError {
+    /// Nothing is kept of that job: never there, or dropped after its time.
+    #[error("no results of job {0} are kept")]
+    UnknownJob(JobId),
+    /// The store can't be read.
+    #[error("the results can't be read: {0}")]
+    Store(String),
+}

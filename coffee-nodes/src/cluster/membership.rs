@@ -1,0 +1,216 @@
+//! What the nodes of one process know of jobs, and what they tell the query node about them.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use coffee_core::{
+    frame::JobId,
+    node::Failure,
+    plan::{Target, Topology},
+};
+use coffee_mom::Broker;
+
+use super::{
+    Heard, Known, ListenError, Listener, LiveJobs, Names, QueryCallError, QueryClient, QueryClientError, QueryError,
+    declare_links,
+};
+use crate::{
+    Stop,
+    job::ErrorReport,
+    runner::{BrokerTransport, Jobs, Links, LinksError, RunnerError, Sharing, TransportError},
+};
+
+/// How long the listening thread waits for an answer: it asks again soon.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// How long a node that was asked to stop goes on with what it has in hand: below the five seconds that its process has.
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the calls that are under way may take when the process leaves.
+const LEAVING: Duration = Duration::from_millis(500);
+
+/// A process can't take part in a cluster.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The stages' queues can't be set up.
+    #[error(transparent)]
+    Links(#[from] LinksError),
+    /// The query node can't be called.
+    #[error(transparent)]
+    Client(#[from] QueryClientError),
+    /// It can't hear what is told to all.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The query node does not tell which jobs live.
+    #[error(transparent)]
+    Query(#[from] QueryCallError),
+}
+
+/// What the nodes of a process need of their cluster: its queues, the query node, and which jobs live, kept up by a thread of
+/// its own until dropped. Shared by them.
+pub struct Membership {
+    broker: Arc<dyn Broker>,
+    links: Links,
+    live: Arc<LiveJobs>,
+    query: Arc<QueryClient>,
+    stop: Stop,
+    _listener: Listener,
+}
+
+impl Membership {
+    /// Declares the stages' queues, asks the query node which jobs live, waiting until it answers, and listens from then on.
+    /// It triggers `stop` itself where it hears nothing any more. `None` where asked to stop before there was an answer.
+    ///
+    /// # Errors
+    /// Where the broker or the query node refuses.
+    pub fn join(
+        broker: &Arc<dyn Broker>,
+        names: &Names,
+        topology: &Topology,
+        stop: &Stop,
+    ) -> Result<Option<Arc<Self>>, JoinError> {
+        let links = declare_links(&**broker, topology, names)?;
+        let query = Arc::new(QueryClient::new(broker.clone(), names)?);
+        let live = Arc::new(LiveJobs::new());
+        let (known, asked, lost) = (live.clone(), query.clone(), stop.clone());
+        let listener = Listener::start(broker, names, move |heard| match heard {
+            Heard::Told(told) => known.told(&told),
+            Heard::Lost => {
+                log::error!("nothing is heard of jobs any more: the node stops");
+                lost.trigger();
+            }
+            Heard::Missed => match asked.live(Instant::now() + REFRESH) {
+                Ok(set) => known.answered(&set),
+                Err(error) => log::debug!("which jobs live is not known: {error}"),
+            },
+        })?;
+        match query.until(stop, QueryClient::live) {
+            Err(QueryCallError::Stopped) => return Ok(None),
+            answer => live.answered(&answer?),
+        }
+        let (broker, stop) = (broker.clone(), stop.clone());
+        Ok(Some(Arc::new(Membership { broker, links, live, query, stop, _listener: listener })))
+    }
+
+    /// What a node consumes and publishes by, until the stop and a little longer, so that what is in hand is finished.
+    ///
+    /// # Errors
+    /// As [`BrokerTransport::new`].
+    pub fn transport(&self, target: Target, sharing: Sharing) -> Result<BrokerTransport, TransportError> {
+        let transport = BrokerTransport::new(&*self.broker, &self.links, target, sharing, self.stop.clone())?;
+        Ok(transport.ended(self.live.watch()).grace(GRACE))
+    }
+
+    /// The live jobs.
+    pub fn live(&self) -> &LiveJobs {
+        &self.live
+    }
+
+    /// The query node.
+    pub fn query(&self) -> &Arc<QueryClient> {
+        &self.query
+    }
+
+    /// What a node, known by this name in reports, needs of it.
+    pub fn node(self: &Arc<Self>, name: &str, keeps: Option<Keeps>) -> NodeJobs {
+        NodeJobs { membership: self.clone(), name: name.to_owned(), keeps }
+    }
+
+    /// Whether a job lives; the query node is asked where that is not known here.
+    fn lives(&self, job: JobId) -> Result<bool, QueryCallError> {
+        if self.live.knows(job) == Known::Unknown {
+            self.live.answered(&self.query.until(&self.stop, QueryClient::live)?);
+        }
+        // What the query node does not know either was never minted.
+        Ok(self.live.knows(job) == Known::Lives)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        // Before the listener is joined, which may wait for an answer. Calls that it cuts off are made again.
+        let _ = self.query.close(Instant::now() + LEAVING);
+    }
+}
+
+/// What a stateful node keeps of jobs: which shard of which stage it is, and its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeps {
+    /// The stage, by its index in the topology.
+    pub stage: u16,
+    /// Which shard of it.
+    pub shard: u16,
+    /// The store's identity.
+    pub store: u64,
+}
+
+/// The jobs of one node.
+pub struct NodeJobs {
+    membership: Arc<Membership>,
+    name: String,
+    keeps: Option<Keeps>,
+}
+
+impl NodeJobs {
+    fn until<T>(
+        &self,
+        what: &str,
+        call: impl Fn(&QueryClient, Instant) -> Result<T, QueryCallError>,
+    ) -> Result<Option<T>, RunnerError> {
+        match self.membership.query.until(&self.membership.stop, call) {
+            Ok(answer) => Ok(Some(answer)),
+            // It has forgotten the job, or never knew it.
+            Err(QueryCallError::Refused(QueryError::UnknownJob(_) | QueryError::Ended(_))) => Ok(None),
+            Err(error) => Err(failed(what, error)),
+        }
+    }
+}
+
+impl Jobs for NodeJobs {
+    fn lives(&mut self, job: JobId) -> Result<bool, RunnerError> {
+        self.membership.lives(job).map_err(|error| failed("asking which jobs live", error))
+    }
+
+    fn register(&mut self, job: JobId) -> Result<bool, RunnerError> {
+        let Some(Keeps { stage, shard, store }) = self.keeps else { return Ok(true) };
+        let registered =
+            self.until("registering a store", |query, deadline| query.register(job, stage, shard, store, deadline))?;
+        if registered.is_none() {
+            self.membership.live.ended(job);
+        }
+        Ok(registered.is_some())
+    }
+
+    fn fail(&mut self, failure: Failure) -> Result<(), RunnerError> {
+        let Failure { job, error, .. } = failure;
+        let text = error.to_string();
+        log::error!("{}: {text}", job.map_or("a delivery that is no frame".to_owned(), |job| format!("job {job}")));
+        let report = ErrorReport::now(&self.name, job, text);
+        match job {
+            Some(job) => {
+                self.until("failing a job", |query, deadline| query.fail(job, &report, deadline))?;
+                self.membership.live.ended(job);
+            }
+            None => {
+                self.until("reporting an error", |query, deadline| query.report(&report, deadline))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn forgotten(&mut self, job: JobId) -> Result<(), RunnerError> {
+        let Some(Keeps { stage, shard, .. }) = self.keeps else { return Ok(()) };
+        self.until("forgetting a job", |query, deadline| query.forgotten(job, stage, shard, deadline))?;
+        Ok(())
+    }
+}
+
+fn failed(what: &str, error: QueryCallError) -> RunnerError {
+    match error {
+        QueryCallError::Stopped => TransportError::Stopped.into(),
+        error => RunnerError::Jobs { what: format!("{what}: {error}"), source: Box::new(error) },
+    }
+}

@@ -1,0 +1,166 @@
+//! A cluster as containers: the text of a `docker-compose.yml`, and of the environment file with its secrets.
+//!
+//! The text does for docker-compose 1.29 and Compose v2. What is the same for all clusters is YAML in the files beside this
+//! one; what differs is written behind it: settings, nodes, clients, volumes. Reads and starts nothing.
+
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+pub use secrets::environment_file;
+
+use std::net::SocketAddr;
+
+use crate::cluster::ClusterNode;
+use yaml::{literal, scalar};
+
+/// What all services share, up to the settings of the nodes, which stand behind it.
+const SHARED: &str = include_str!("shared.yml");
+
+/// The broker, first of the services.
+const BROKER: &str = include_str!("broker.yml");
+
+/// Where gateways listen in their containers.
+const PORT: u16 = 9000;
+
+/// Where a placement file is mounted.
+const PLACEMENT: &str = "/etc/coffee/placement.toml";
+
+/// Which placement the nodes have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ComposePlacement {
+    /// One that ships, by its name.
+    BuiltIn(String),
+    /// A file's, mounted into each container; a relative path counts from the folder of the `docker-compose.yml`.
+    File(String),
+}
+
+/// What the containers are to be.
+#[derive(Clone, Debug)]
+pub struct ComposeOptions {
+    /// The nodes, one a service, as the [roster](crate::cluster::roster) has them.
+    pub nodes: Vec<ClusterNode>,
+    /// What all nodes are told alike, as environment variables; no secrets, and nothing about broker and placement.
+    pub settings: Vec<(String, String)>,
+    /// Their placement, which the nodes were listed by.
+    pub placement: ComposePlacement,
+    /// Where the first gateway is published on the host; the others have the ports after it.
+    pub listen: SocketAddr,
+    /// How many clients there are, which start by the profile `clients` only. Each submits the folder `COFFEE_DATA` of the host.
+    pub clients: u16,
+}
+
+/// There are not as many ports behind the first gateway's as there are gateways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the last gateways would have ports above 65535")]
+pub struct ComposeError;
+
+/// The text of a `docker-compose.yml`. The same options give the same text.
+///
+/// # Errors
+/// Where the gateways' ports are no ports.
+pub fn compose_file(options: &ComposeOptions) -> Result<String, ComposeError> {
+    let mut text = SHARED.to_owned();
+    text += &settings(options);
+    text += &ready(&options.nodes);
+    text += BROKER;
+    for node in &options.nodes {
+        text += &service(node, options)?;
+    }
+    text.extend((0..options.clients).map(|at| client(at, &options.nodes)));
+    text += &volumes(options);
+    Ok(text)
+}
+
+/// The nodes' environment behind what is the same for all clusters.
+fn settings(options: &ComposeOptions) -> String {
+    let placement = match &options.placement {
+        ComposePlacement::BuiltIn(name) => name,
+        ComposePlacement::File(_) => PLACEMENT,
+    };
+    let own = options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let all = [("COFFEE_PLACEMENT", placement)].into_iter().chain(own);
+    all.map(|(name, value)| format!("    {}: {}\n", scalar(name), literal(value))).collect()
+}
+
+/// All that a gateway waits for, so that a cluster works once its gateways do.
+fn ready(nodes: &[ClusterNode]) -> String {
+    let others = nodes.iter().filter(|node| !is_gateway(node));
+    "\nx-ready: &ready\n".to_owned() + &others.map(|node| healthy("  ", &node.name())).collect::<String>()
+}
+
+fn healthy(indent: &str, service: &str) -> String {
+    format!("{indent}{}: {{condition: service_healthy}}\n", scalar(service))
+}
+
+fn service(node: &ClusterNode, options: &ComposeOptions) -> Result<String, ComposeError> {
+    let name = node.name();
+    let mut text = format!("\n  {}:\n    <<: *node\n    command: {}\n", scalar(&name), list(&node.arguments()));
+    if let ClusterNode::Gateway { index } = node {
+        text += &door(*index, options.listen)?;
+    }
+    text += &mounts(&name, node, &options.placement);
+    Ok(text)
+}
+
+/// What a gateway has beside other nodes.
+fn door(index: u16, listen: SocketAddr) -> Result<String, ComposeError> {
+    let port = listen.port().checked_add(index).ok_or(ComposeError)?;
+    let published = SocketAddr::new(listen.ip(), port);
+    Ok(format!(
+        "    depends_on: *ready\n    ports: [\"{published}:{PORT}\"]\n    \
+         environment:\n      <<: *environment\n      COFFEE_LISTEN: \"0.0.0.0:{PORT}\"\n"
+    ))
+}
+
+/// The node's own volume, and the placement file.
+fn mounts(name: &str, node: &ClusterNode, placement: &ComposePlacement) -> String {
+    let state = node.keeps_state().then(|| format!("      - {}\n", scalar(&format!("{name}:/state"))));
+    let placement = match placement {
+        ComposePlacement::BuiltIn(_) => None,
+        ComposePlacement::File(path) => Some(format!(
+            "      - {{type: bind, source: {}, target: {PLACEMENT}, read_only: true}}\n",
+            literal(&from_here(path))
+        )),
+    };
+    let mounts: String = state.into_iter().chain(placement).collect();
+    if mounts.is_empty() { mounts } else { "    volumes:\n".to_owned() + &mounts }
+}
+
+/// The path so that docker-compose 1.29 counts it from the file's folder, too: it has to begin with a point.
+fn from_here(path: &str) -> String {
+    if path.starts_with('/') || path.starts_with("./") || path.starts_with("../") {
+        path.to_owned()
+    } else {
+        format!("./{path}")
+    }
+}
+
+fn client(at: u16, nodes: &[ClusterNode]) -> String {
+    let gateways: Vec<String> = nodes.iter().filter(|node| is_gateway(node)).map(ClusterNode::name).collect();
+    let addresses: Vec<String> = gateways.iter().map(|name| format!("{name}:{PORT}")).collect();
+    let name = format!("client-{at}");
+    let arguments = ["submit", "/data", "--gateway", &addresses.join(","), "--out", &format!("/results/{name}")];
+    let waits: String = gateways.iter().map(|gateway| healthy("      ", gateway)).collect();
+    format!(
+        "\n  {name}:\n    <<: *client\n    command: {}\n    depends_on:\n{waits}",
+        list(&arguments.map(str::to_owned))
+    )
+}
+
+fn volumes(options: &ComposeOptions) -> String {
+    let keeping = options.nodes.iter().filter(|node| node.keeps_state()).map(ClusterNode::name);
+    let results = (options.clients > 0).then(|| "results".to_owned());
+    let names = ["rabbitmq".to_owned()].into_iter().chain(keeping).chain(results);
+    "\nvolumes:\n".to_owned() + &names.map(|name| format!("  {}:\n", scalar(&name))).collect::<String>()
+}
+
+fn is_gateway(node: &ClusterNode) -> bool {
+    matches!(node, ClusterNode::Gateway { .. })
+}
+
+fn list(items: &[String]) -> String {
+    let items: Vec<String> = items.iter().map(|item| literal(item)).collect();
+    format!("[{}]", items.join(", "))
+}

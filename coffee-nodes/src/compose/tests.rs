@@ -1,0 +1,119 @@
+//! What Compose gets to read: parsed by a YAML parser, with its merges done.
+
+use std::sync::Arc;
+
+use coffee_core::{
+    plan::{Placement, Topology},
+    sales::{fused, sales_plan, staged},
+};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cluster::roster;
+
+fn options(placement: &Placement, gateways: u16, clients: u16) -> ComposeOptions {
+    let topology = Topology::new(Arc::new(sales_plan().unwrap().plan), placement).unwrap();
+    ComposeOptions {
+        nodes: roster(&topology, gateways).unwrap(),
+        settings: vec![("COFFEE_KEEP".into(), "86400s".into()), ("COFFEE_SHARDS".into(), "3".into())],
+        placement: ComposePlacement::BuiltIn("fused".into()),
+        listen: ([127, 0, 0, 1], 9000).into(),
+        clients,
+    }
+}
+
+fn parsed(options: &ComposeOptions) -> Value {
+    serde_saphyr::from_str(&compose_file(options).unwrap()).unwrap()
+}
+
+fn names(of: &Value) -> Vec<&str> {
+    let mut names: Vec<&str> = of.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn every_node_and_client_is_a_service() {
+    let options = options(&staged().unwrap(), 2, 3);
+    let file = parsed(&options);
+    let mut expected: Vec<String> = options.nodes.iter().map(ClusterNode::name).collect();
+    expected.extend(["rabbitmq", "client-0", "client-1", "client-2"].map(str::to_owned));
+    expected.sort_unstable();
+    assert_eq!(names(&file["services"]), expected);
+}
+
+#[test]
+fn a_shard_keeps_its_state_in_a_volume_of_its_own() {
+    let file = parsed(&options(&fused().unwrap(), 1, 0));
+    let shard = &file["services"]["groups.1"];
+    assert_eq!(shard["command"], json!(["node", "groups", "--shard", "1"]));
+    assert_eq!(shard["volumes"], json!(["groups.1:/state"]));
+    assert_eq!(shard["environment"]["COFFEE_KEEP"], "86400s");
+    assert_eq!(shard["environment"]["COFFEE_SHARDS"], "3", "text, as Compose wants it");
+    assert_eq!(shard["environment"]["COFFEE_PLACEMENT"], "fused");
+    let volumes =
+        ["groups.0", "groups.1", "names.0", "names.1", "query-node", "rabbitmq", "results-node", "store-names.0", "tops.0"];
+    assert_eq!(names(&file["volumes"]), volumes);
+}
+
+#[test]
+fn containers_may_do_little() {
+    let file = parsed(&options(&fused().unwrap(), 1, 1));
+    for (name, service) in file["services"].as_object().unwrap().iter().filter(|(name, _)| *name != "rabbitmq") {
+        assert_eq!((&service["read_only"], &service["cap_drop"]), (&json!(true), &json!(["ALL"])), "{name}");
+        assert_eq!(service["restart"] == "unless-stopped", name != "client-0", "{name}");
+    }
+}
+
+#[test]
+fn gateways_are_published_and_wait_for_all_workers() {
+    let options = options(&fused().unwrap(), 2, 1);
+    let file = parsed(&options);
+    let gateway = &file["services"]["gateway-1"];
+    assert_eq!(gateway["ports"], json!(["127.0.0.1:9001:9000"]));
+    assert_eq!(gateway["environment"]["COFFEE_LISTEN"], "0.0.0.0:9000");
+    assert_eq!(gateway["environment"]["COFFEE_PLACEMENT"], "fused");
+    assert_eq!(names(&gateway["depends_on"]).len(), options.nodes.len() - 2);
+    let client = &file["services"]["client-0"];
+    assert_eq!(client["command"][3], "gateway-0:9000,gateway-1:9000");
+    assert_eq!(names(&client["depends_on"]), ["gateway-0", "gateway-1"]);
+    assert_eq!(client["profiles"], json!(["clients"]));
+}
+
+#[test]
+fn secrets_come_from_the_environment_and_have_no_default() {
+    let file = parsed(&options(&fused().unwrap(), 1, 0));
+    let broker = file["services"]["names.0"]["environment"]["COFFEE_BROKER"].as_str().unwrap();
+    assert!(broker.contains("${COFFEE_BROKER_PASSWORD:?") && broker.ends_with("@rabbitmq/%2f"), "{broker}");
+    let password = file["services"]["rabbitmq"]["environment"]["RABBITMQ_DEFAULT_PASS"].as_str().unwrap();
+    assert!(password.starts_with("${COFFEE_BROKER_PASSWORD:?"), "{password}");
+}
+
+#[test]
+fn a_placement_file_is_mounted_whatever_its_name() {
+    let mut options = options(&fused().unwrap(), 1, 0);
+    options.placement = ComposePlacement::File("my $: placement.toml".into());
+    let file = parsed(&options);
+    let mount = json!({
+        "type": "bind", "source": "./my $$: placement.toml", "target": "/etc/coffee/placement.toml", "read_only": true,
+    });
+    assert_eq!(file["services"]["names.0"]["volumes"], json!(["names.0:/state", mount]));
+    assert_eq!(file["services"]["gateway-0"]["volumes"], json!([mount]));
+    assert_eq!(file["services"]["gateway-0"]["environment"]["COFFEE_PLACEMENT"], "/etc/coffee/placement.toml");
+}
+
+#[test]
+fn gateways_without_a_port_are_refused() {
+    let mut options = options(&fused().unwrap(), 2, 0);
+    options.listen.set_port(u16::MAX);
+    assert_eq!(compose_file(&options), Err(ComposeError));
+}
+
+#[test]
+fn each_cluster_has_secrets_of_its_own() {
+    let file = environment_file().unwrap();
+    let values: Vec<&str> = file.lines().filter_map(|line| line.split_once('=')).map(|(_, value)| value).collect();
+    assert_eq!(values.iter().map(|value| value.len()).collect::<Vec<_>>(), [7 + 16, 64]);
+    assert!(values[1].chars().all(|c| c.is_ascii_hexdigit()));
+    assert_ne!(file, environment_file().unwrap());
+}

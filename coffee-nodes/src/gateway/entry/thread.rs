@@ -1,0 +1,101 @@
+//! One entry thread: an entry node, driven by the one runner.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use coffee_core::{
+    frame::JobId,
+    node::{EntryNode, Failure},
+};
+use crossbeam_channel::{Receiver, Sender};
+
+use super::{Chunk, EndedJobs, Entry, chunks::Chunks};
+use crate::{
+    gateway::registry::Registry,
+    job::ErrorReport,
+    runner::{self, Jobs, RunnerError, TransportError, Volatile},
+};
+
+/// Before a thread goes on after the broker failed it, or an operator panicked.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What one thread works with.
+pub(in crate::gateway) struct EntryThread {
+    pub(super) entry: Entry,
+    pub(super) chunks: Receiver<Chunk>,
+    pub(super) spare: Sender<Vec<u8>>,
+    pub(super) ended: EndedJobs,
+}
+
+/// Why a thread has to begin anew.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("an operator panicked")]
+    Panicked,
+    #[error(transparent)]
+    Runner(#[from] RunnerError),
+}
+
+impl EntryThread {
+    /// Works until asked to stop. What fails the broker, or panics, costs the sessions in hand their connection: their
+    /// clients come again and go on at their marks.
+    pub fn run(self) {
+        while let Err(broken) = self.live() {
+            log::warn!("{}: the entry begins anew: {broken}", self.entry.name);
+            // Ends early where it is to stop.
+            let _ = self.entry.stop.receiver().recv_timeout(PAUSE);
+        }
+    }
+
+    fn live(&self) -> Result<(), Broken> {
+        let Entry { name, topology, registry, stop, .. } = &self.entry;
+        if stop.is_triggered() {
+            return Ok(());
+        }
+        let mut transport = Chunks::new(self).map_err(RunnerError::from)?;
+        let mut node = EntryNode::new(topology.clone());
+        let mut jobs = ClientsJobs { name, registry };
+        // What a panicking operator leaves behind is not used again.
+        let run = || runner::run(&mut node, &mut transport, &mut Volatile, &mut jobs);
+        let ended = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(()) | Err(RunnerError::Transport(TransportError::Stopped))) => return Ok(()),
+            Ok(Err(error)) => Broken::Runner(error),
+            Err(_) => {
+                transport.blame_last(&ErrorReport::now(name, None, Broken::Panicked.to_string()));
+                Broken::Panicked
+            }
+        };
+        transport.break_off();
+        Err(ended)
+    }
+}
+
+/// The jobs of all clients: each fails alone. A job lives as long as its session takes chunks.
+struct ClientsJobs<'a> {
+    name: &'a str,
+    registry: &'a Registry,
+}
+
+impl Jobs for ClientsJobs<'_> {
+    fn lives(&mut self, _job: JobId) -> Result<bool, RunnerError> {
+        Ok(true)
+    }
+
+    fn register(&mut self, _job: JobId) -> Result<bool, RunnerError> {
+        Ok(true) // nothing is committed here
+    }
+
+    fn fail(&mut self, failure: Failure) -> Result<(), RunnerError> {
+        let Failure { job: Some(job), error, .. } = failure else { return Err(failure.error.into()) };
+        let report = ErrorReport::now(self.name, Some(job), error.to_string());
+        self.registry.of(job).iter().for_each(|session| session.fail(report.clone()));
+        self.registry.wake();
+        Ok(())
+    }
+
+    fn forgotten(&mut self, _job: JobId) -> Result<(), RunnerError> {
+        Ok(())
+    }
+}

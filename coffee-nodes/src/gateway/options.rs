@@ -1,0 +1,90 @@
+//! What a gateway is to be like, and why there is none.
+
+use std::{io, net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+use coffee_mom::{NameError, rpc::SetupError};
+
+use crate::{
+    cluster::{ListenError, QUEUE_FRAMES, QueryClientError},
+    runner::LinksError,
+};
+
+/// What a gateway is to be like.
+#[derive(Clone, Debug)]
+pub struct GatewayOptions {
+    /// The gateway's name in reports of errors.
+    pub name: String,
+    /// Where it listens; port 0 for any.
+    pub listen: SocketAddr,
+    /// Threads that answer chunks of hosted sources and publish, for all clients.
+    pub threads: NonZeroUsize,
+    /// Connections at a time, of two or three threads each; more are refused.
+    pub max_connections: usize,
+    /// Frames that a stage's queue holds: the same in the whole cluster.
+    pub queue_frames: usize,
+    /// What clients have to know; `None` lets everyone in.
+    pub token: Option<String>,
+    /// How long a new connection may take to say who it is.
+    pub handshake: Duration,
+    /// Whoever has said nothing for so long pings.
+    pub ping: Duration,
+    /// A client that is silent for so long, or takes as long for one message, is cut off.
+    pub patience: Duration,
+    /// How long a call to the query node or the results node may take.
+    pub call: Duration,
+}
+
+impl GatewayOptions {
+    /// Listens there: two threads, 256 connections, the cluster's frames a queue, no token, 10 s for the handshake, pings after 5 s,
+    /// cut off after 30 s, 3 s for calls.
+    pub fn new(listen: SocketAddr) -> Self {
+        GatewayOptions {
+            name: "gateway".to_owned(),
+            listen,
+            threads: NonZeroUsize::MIN.saturating_add(1),
+            max_connections: 256,
+            queue_frames: QUEUE_FRAMES,
+            token: None,
+            handshake: Duration::from_secs(10),
+            ping: Duration::from_secs(5),
+            patience: Duration::from_secs(30),
+            call: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Why there is no gateway, or it did not end as it should.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// Nobody can be listened to there.
+    #[error("can't listen at {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The stages' queues can't be used.
+    #[error(transparent)]
+    Links(#[from] LinksError),
+    /// The query node can't be called.
+    #[error(transparent)]
+    Query(#[from] QueryClientError),
+    /// The results node can't be called.
+    #[error(transparent)]
+    Results(#[from] SetupError),
+    /// A name that no broker takes.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// What is told to all can't be heard.
+    #[error(transparent)]
+    Control(#[from] ListenError),
+    /// The system gives no thread.
+    #[error("a thread can't be started")]
+    Thread(#[source] io::Error),
+    /// It did not end in time: what clients had not been told to be confirmed, they send again.
+    #[error("the gateway did not end in time")]
+    Deadline,
+}

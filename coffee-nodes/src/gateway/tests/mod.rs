@@ -1,0 +1,7 @@
+//! A gateway on real sockets, a broker and a query node.
+
+mod peers;
+mod results;
+mod sessions;
+mod support;
+mod uploads;

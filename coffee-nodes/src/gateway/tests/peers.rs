@@ -1,0 +1,184 @@
+//! Peers that are no good clients cost little, and are told or cut off.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    time::{Duration, Instant},
+};
+
+use super::support::*;
+use crate::{
+    gateway::Gateway,
+    wire::{Refusal, ToClient, ToGateway},
+};
+
+/// Short waits, and how long it takes at most until someone is cut off.
+fn impatient() -> (Cluster, Duration) {
+    let mut cluster = Cluster::new(false);
+    cluster.options.handshake = Duration::from_millis(300);
+    cluster.options.ping = Duration::from_millis(100);
+    cluster.options.patience = Duration::from_millis(600);
+    (cluster, Duration::from_secs(5))
+}
+
+/// Reads until the gateway closes; true where it did so in time.
+fn is_closed(mut stream: TcpStream, within: Duration) -> bool {
+    let begin = Instant::now();
+    let mut said = Vec::new();
+    // A reset is as good an end.
+    let _ = stream.read_to_end(&mut said);
+    begin.elapsed() < within
+}
+
+#[test]
+fn garbage_and_other_versions_are_answered_and_closed() {
+    let (cluster, within) = impatient();
+    let gateway = cluster.gateway();
+    for first in [&b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"[..], b"COFFEE\xff\xff", b"\0\0\0\0\0\0\0\0\0\0", b"COF"] {
+        let mut stream = socket(&gateway);
+        stream.write_all(first).unwrap();
+        assert!(is_closed(stream, within));
+    }
+    let mut stream = socket(&gateway);
+    stream.write_all(b"COFFEE\x07\x00").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).unwrap();
+    let text = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.starts_with(b"COFFEE") && text.contains("version 7"), "{text:?}");
+    gateway.stop(soon()).unwrap();
+}
+
+#[test]
+fn oversized_and_senseless_messages_are_refused() {
+    let (cluster, _) = impatient();
+    let gateway = cluster.gateway();
+    let oversized = [5_000_u32.to_le_bytes(), 0_u32.to_le_bytes()].concat();
+    let first = |bytes: &[u8]| {
+        let mut stream = socket(&gateway);
+        stream.write_all(b"COFFEE\x01\x00").unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).unwrap();
+        said.len() > 8 + 8
+    };
+    assert!(first(&oversized), "a first message is short");
+    assert!(first(&[1, 0, 0, 0, 0, 0, 0, 0, 77]), "there is no such message");
+    assert!(first(&[1, 0, 0, 0, 255, 255, 255, 255, 8]), "no payload is that long");
+    let mut peer = Peer::stranger(&gateway);
+    peer.say(&ToGateway::List);
+    assert_eq!(peer.last_word(), Some(Refusal::Protocol), "a hello comes first");
+    gateway.stop(soon()).unwrap();
+}
+
+#[test]
+fn who_is_silent_or_trickles_is_cut_off() {
+    let (cluster, within) = impatient();
+    let gateway = cluster.gateway();
+    assert!(is_closed(socket(&gateway), within), "silent from the start");
+    let trickles = |greeting: &[u8]| {
+        let mut stream = socket(&gateway);
+        stream.write_all(greeting).unwrap();
+        let mut reading = stream.try_clone().unwrap();
+        let begin = Instant::now();
+        while begin.elapsed() < within {
+            if stream.write_all(&[0]).is_err() || is_over(&mut reading) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    };
+    assert!(trickles(b""), "in the greeting");
+    assert!(trickles(b"COFFEE\x01\x00\xff\x00\x00\x00\x00\x00\x00\x00"), "in the hello");
+    let mut peer = Peer::connect(&gateway);
+    let begin = Instant::now();
+    let mut pings = 0;
+    while let Ok((message, _)) = peer.receiver.next::<ToClient>() {
+        pings += usize::from(message == ToClient::Ping);
+    }
+    assert!(pings >= 2 && begin.elapsed() < within, "{pings} pings");
+    gateway.stop(soon()).unwrap();
+}
+
+/// Whether the other side has closed, without waiting long.
+fn is_over(stream: &mut TcpStream) -> bool {
+    stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    !matches!(stream.read(&mut [0; 64]), Ok(1..)) && {
+        let error = stream.read(&mut [0; 64]).map(|read| read == 0);
+        error.unwrap_or_else(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    }
+}
+
+#[test]
+fn who_answers_pings_stays() {
+    let (cluster, _) = impatient();
+    let gateway = cluster.gateway();
+    let mut peer = Peer::connect(&gateway);
+    let begin = Instant::now();
+    while begin.elapsed() < 3 * cluster.options.patience {
+        let (message, _) = peer.receiver.next::<ToClient>().unwrap();
+        assert_eq!(message, ToClient::Ping);
+        peer.say(&ToGateway::Pong);
+    }
+    assert_eq!(peer.ask(&ToGateway::Ping), ToClient::Pong);
+    gateway.stop(soon()).unwrap();
+}
+
+#[test]
+fn who_asks_and_does_not_read_is_cut_off() {
+    let (cluster, within) = impatient();
+    let gateway = cluster.gateway();
+    let mut peer = Peer::connect(&gateway);
+    let begin = Instant::now();
+    while peer.sender.put(&ToGateway::Ping).is_ok() {
+        assert!(begin.elapsed() < 4 * within, "it is served for ever");
+    }
+    assert!(connects(&gateway), "others are served");
+    gateway.stop(soon()).unwrap();
+}
+
+#[test]
+fn there_are_so_many_connections_and_no_more() {
+    let (mut cluster, _) = impatient();
+    cluster.options.max_connections = 8;
+    cluster.options.handshake = Duration::from_secs(30);
+    let gateway = cluster.gateway();
+    let silent: Vec<TcpStream> = (0..6).map(|_| socket(&gateway)).collect();
+    let good: Vec<Peer> = (0..2).map(|_| Peer::connect(&gateway)).collect();
+    for _ in 0..200 {
+        assert_eq!(Peer::stranger(&gateway).last_word(), Some(Refusal::Full));
+    }
+    let idle: Vec<TcpStream> = (0..800).map(|_| socket(&gateway)).collect();
+    assert!(threads_of("gateway reading") <= 8 * 10, "of all tests that run now");
+    drop((silent, idle));
+    eventually("there is room again", || connects(&gateway));
+    drop(good);
+    gateway.stop(soon()).unwrap();
+}
+
+fn connects(gateway: &Gateway) -> bool {
+    let mut peer = Peer::stranger(gateway);
+    let _ = peer.sender.send(&ToGateway::Hello { token: None }, &[]);
+    matches!(peer.receiver.next(), Ok((ToClient::Welcome, 0)))
+}
+
+fn threads_of(name: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|found| name.starts_with(found.trim()) || found.starts_with(name)).count()
+}
+
+#[test]
+fn a_token_is_asked_for_where_there_is_one() {
+    let (mut cluster, _) = impatient();
+    cluster.options.token = Some("open sesame".into());
+    let gateway = cluster.gateway();
+    for wrong in [None, Some(""), Some("open sesamo"), Some("open sesame "), Some("open")] {
+        let mut peer = Peer::stranger(&gateway);
+        assert!(matches!(peer.hello(wrong), ToClient::Refused { code: Refusal::Denied, .. }));
+        assert_eq!(peer.last_word(), None, "and closed");
+    }
+    assert_eq!(Peer::stranger(&gateway).hello(Some("open sesame")), ToClient::Welcome);
+    gateway.stop(soon()).unwrap();
+}

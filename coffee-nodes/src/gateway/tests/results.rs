@@ -1,0 +1,111 @@
+//! Results come as they become complete, piece by piece, as fast as the client takes them.
+
+use std::{sync::atomic::Ordering, thread, time::Duration};
+
+use coffee_core::frame::JobId;
+
+use super::support::*;
+use crate::{
+    cluster::{Control, QueryClient},
+    job::JobState,
+    wire::{RESULT_WINDOW, ToClient, ToGateway},
+};
+
+impl Cluster {
+    /// A result is there: so many pieces, or none that can be had.
+    fn complete(&self, job: JobId, sink: &str, pieces: usize) {
+        let port = self.topology.port_of(sink).unwrap();
+        let piece = |number| format!("{sink} {number}").into_bytes();
+        self.shelf.pieces.lock().unwrap().insert(port, (0..pieces).map(piece).collect());
+        self.tell(&Control::Result { job, port });
+    }
+
+    /// All results are there, as the results node tells.
+    fn done(&self, job: JobId) {
+        let query = QueryClient::new(self.broker.clone(), &self.names).unwrap();
+        assert_eq!(query.complete(job, soon()).unwrap(), JobState::Done);
+    }
+}
+
+fn piece(sink: &str, number: u64, last: bool) -> (ToClient, Vec<u8>) {
+    (ToClient::Piece { sink: sink.into(), number, last }, format!("{sink} {number}").into_bytes())
+}
+
+fn job(cluster: &Cluster, client: &mut Peer) -> JobId {
+    let spec = cluster.spec("sales");
+    let job = client.begin(&spec);
+    client.start(job, &spec);
+    client.finish(0);
+    assert!(client.acked(0));
+    job
+}
+
+#[test]
+fn they_come_when_they_are_complete_and_all_is_told_at_the_end() {
+    let cluster = Cluster::new(false);
+    let gateway = cluster.gateway();
+    let mut client = Peer::connect(&gateway);
+    let job = job(&cluster, &mut client);
+    client.say(&ToGateway::Results { job, have: vec![] });
+    cluster.complete(job, "rejected", 2);
+    assert_eq!(client.next_piece(), piece("rejected", 0, false));
+    assert_eq!(client.next_piece(), piece("rejected", 1, true));
+    client.say(&ToGateway::Took { pieces: 2 });
+    cluster.complete(job, "large-sales", 1);
+    assert_eq!(client.next_piece(), piece("large-sales", 0, true));
+    cluster.done(job);
+    let ToClient::Ended { state, counts } = client.next() else { panic!("no end") };
+    assert_eq!((state, counts[0].rows_in), (JobState::Done, 7));
+    assert_eq!(cluster.shelf.taken.load(Ordering::SeqCst), 0, "the last piece is not taken");
+    client.say(&ToGateway::Took { pieces: 3 });
+    eventually("the results are given free", || cluster.shelf.taken.load(Ordering::SeqCst) == 1);
+    gateway.stop(soon()).unwrap();
+}
+
+#[test]
+fn what_the_client_has_is_not_sent_again_and_a_window_bounds_what_it_does_not_take() {
+    let cluster = Cluster::new(false);
+    let gateway = cluster.gateway();
+    let mut client = Peer::connect(&gateway);
+    let job = job(&cluster, &mut client);
+    cluster.complete(job, "large-sales", 100);
+    cluster.complete(job, "rejected", 0);
+    // By a connection of its own, that sends nothing.
+    let mut fetching = Peer::connect(&gateway);
+    fetching.say(&ToGateway::Results { job, have: vec![("large-sales".into(), 50)] });
+    assert_eq!(fetching.next_piece(), piece("large-sales", 50, false));
+    assert_eq!(fetching.next(), ToClient::NoResult { sink: "rejected".into(), reason: "lost".into() });
+    for number in 51..50 + u64::from(RESULT_WINDOW) {
+        assert_eq!(fetching.next_piece(), piece("large-sales", number, false));
+    }
+    let asked = cluster.shelf.asked.load(Ordering::SeqCst);
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(cluster.shelf.asked.load(Ordering::SeqCst), asked, "nothing more is fetched");
+    assert_eq!(fetching.ask(&ToGateway::Ping), ToClient::Pong);
+    fetching.say(&ToGateway::Took { pieces: u64::from(RESULT_WINDOW) });
+    for number in 50 + u64::from(RESULT_WINDOW)..100 {
+        assert_eq!(fetching.next_piece(), piece("large-sales", number, number == 99));
+        fetching.say(&ToGateway::Took { pieces: number - 49 });
+    }
+    // The session went on meanwhile.
+    assert_eq!(client.ask(&ToGateway::Ping), ToClient::Pong);
+    gateway.stop(soon()).unwrap();
+}
+
+#[test]
+fn a_job_that_is_cancelled_has_none() {
+    let cluster = Cluster::new(false);
+    let gateway = cluster.gateway();
+    let mut client = Peer::connect(&gateway);
+    let job = job(&cluster, &mut client);
+    client.say(&ToGateway::Results { job, have: vec![] });
+    let ToClient::Job { summary, .. } = Peer::connect(&gateway).ask(&ToGateway::Cancel { job }) else {
+        panic!("no answer")
+    };
+    assert_eq!(summary.state, JobState::Cancelled);
+    let cancelled = ToClient::Ended { state: JobState::Cancelled, counts: vec![] };
+    assert_eq!(client.next(), cancelled);
+    assert_eq!(client.ask(&ToGateway::Ping), ToClient::Pong, "that is told once");
+    assert_eq!(client.ask(&ToGateway::Results { job, have: vec![] }), cancelled);
+    gateway.stop(soon()).unwrap();
+}

@@ -1,0 +1,200 @@
+//! Decisions that last: each is made, kept durably, and only then answered and told.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crossbeam_channel::{Sender, TrySendError};
+
+use super::{
+    desk::{Desk, Kept, Now},
+    effects::Effects,
+    rules::Rules,
+    store::Records,
+};
+use crate::{
+    cluster::{Control, QueryError, QueryReply, QueryRequest},
+    job::ErrorReport,
+    runner::StoreError,
+};
+
+/// Reports that are in the log; the newest ones.
+const LOG: usize = 1000;
+
+/// Opens the store, and reads it.
+pub(super) type OpenStore = Box<dyn Fn() -> Result<(Box<dyn Records>, Kept), StoreError> + Send>;
+
+struct Open {
+    desk: Desk,
+    store: Box<dyn Records>,
+}
+
+/// The desk with its store. For one thread at a time: whoever shares it locks it.
+pub(super) struct Keeper {
+    rules: Arc<Rules>,
+    open_store: OpenStore,
+    /// `None` once something failed half-way: what is kept is read anew before the next decision.
+    open: Option<Open>,
+    tell: Sender<Control>,
+    log: VecDeque<ErrorReport>,
+}
+
+impl Keeper {
+    /// Goes on with what is in the store. What is to be told goes to `tell`, which need not have room.
+    pub fn new(rules: Rules, open_store: OpenStore, tell: Sender<Control>) -> Result<Self, StoreError> {
+        let mut keeper = Keeper { rules: Arc::new(rules), open_store, open: None, tell, log: VecDeque::new() };
+        keeper.open = Some(keeper.load()?);
+        Ok(keeper)
+    }
+
+    /// Answers a call. Blocks while what it changes is written to disk.
+    pub fn call(&mut self, request: QueryRequest) -> Result<QueryReply, QueryError> {
+        let stored = self.act(|desk, now| desk.decide(request, now));
+        stored.unwrap_or_else(|error| Err(QueryError::Store(error.to_string())))
+    }
+
+    /// Does what time calls for.
+    pub fn tick(&mut self) {
+        if let Err(error) = self.act(|desk, now| ((), desk.tick(now))) {
+            log::warn!("the query node can't keep what time calls for: {error}");
+        }
+    }
+
+    /// The newest of what was reported, oldest first.
+    pub fn log(&self) -> Vec<ErrorReport> {
+        self.log.iter().cloned().collect()
+    }
+
+    fn act<T>(&mut self, step: impl FnOnce(&mut Desk, Now) -> (T, Effects)) -> Result<T, StoreError> {
+        // Put back only when all is kept. A commit that fails may have been made all the same, so only the store knows.
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.load()?,
+        };
+        let (answer, effects) = step(&mut open.desk, Now::read());
+        if !effects.changes.is_empty() {
+            open.store.save(&open.desk, &effects.changes)?;
+        }
+        self.open = Some(open);
+        effects.notes.into_iter().for_each(|report| self.note(report));
+        effects.tell.into_iter().for_each(|control| self.tell(control));
+        Ok(answer)
+    }
+
+    fn load(&self) -> Result<Open, StoreError> {
+        let (store, kept) = (self.open_store)()?;
+        Ok(Open { desk: Desk::new(self.rules.clone(), kept, Now::read()), store })
+    }
+
+    /// Hands a message to the publisher. Where that lags behind it is dropped: ends are told again, and whoever misses
+    /// another message finds out by asking.
+    fn tell(&self, control: Control) {
+        match self.tell.try_send(control) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+            Err(TrySendError::Full(control)) => log::debug!("not told, as too much is to be told: {control:?}"),
+        }
+    }
+
+    fn note(&mut self, report: ErrorReport) {
+        if self.log.contains(&report) {
+            return;
+        }
+        log::warn!("{} reports: {}", report.node, report.text);
+        if self.log.len() == LOG {
+            self.log.pop_front();
+        }
+        self.log.push_back(report);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::Path};
+
+    use crossbeam_channel::{Receiver, bounded};
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::{
+        job::{JobState, Mark},
+        query::{
+            effects::Change,
+            store::Store,
+            testing::{options, spec, topology},
+        },
+    };
+
+    /// A store whose commits fail by chance, before or after they are made.
+    struct Flaky {
+        store: Store,
+        luck: Arc<Mutex<fastrand::Rng>>,
+    }
+
+    impl Records for Flaky {
+        fn save(&self, desk: &Desk, changes: &BTreeMap<u64, Change>) -> Result<(), StoreError> {
+            let broken = || StoreError { what: "out of luck".into(), source: "on purpose".into() };
+            match self.luck.lock().u8(..4) {
+                0 => Err(broken()),
+                1 => self.store.save(desk, changes).and_then(|()| Err(broken())),
+                _ => self.store.save(desk, changes),
+            }
+        }
+    }
+
+    fn keeper(folder: &Path) -> (Keeper, Receiver<Control>) {
+        let (folder, luck) = (folder.to_owned(), Arc::new(Mutex::new(fastrand::Rng::with_seed(5))));
+        let open = move || {
+            let (store, kept) = Store::open(&folder)?;
+            Ok((Box::new(Flaky { store, luck: luck.clone() }) as Box<dyn Records>, kept))
+        };
+        let (tell, told) = bounded(4);
+        let rules = Rules::new(topology(1), options("not used"));
+        (Keeper::new(rules, Box::new(open), tell).unwrap(), told)
+    }
+
+    /// Repeats a call until it is kept.
+    fn insist(keeper: &mut Keeper, request: &QueryRequest) -> QueryReply {
+        for _ in 0..100 {
+            match keeper.call(request.clone()) {
+                Err(QueryError::Store(text)) => assert!(text.contains("out of luck"), "{text}"),
+                answer => return answer.unwrap(),
+            }
+        }
+        panic!("a hundred times in vain");
+    }
+
+    #[test]
+    fn a_disk_that_fails_now_and_then_is_no_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut keeper, told) = keeper(folder.path());
+        for number in 1..=40 {
+            let begun = insist(&mut keeper, &QueryRequest::Begin { request: number.into(), spec: spec(5) });
+            let QueryReply::Begun(job) = begun else { panic!("{begun:?}") };
+            assert_eq!(job.number, number, "no number is left out, none is minted twice");
+            let attach = QueryRequest::Attach { job, session: 1, spec: Some(spec(5)) };
+            let QueryReply::Attached(attached) = insist(&mut keeper, &attach) else { panic!() };
+            assert_eq!((attached.epoch, attached.state), (1, JobState::Running));
+            let marks = vec![Mark { next: number, ..Mark::default() }];
+            insist(&mut keeper, &QueryRequest::Renew { job, epoch: 1, marks });
+            let done = insist(&mut keeper, &QueryRequest::Complete { job });
+            assert_eq!(done, QueryReply::State(JobState::Done));
+            for stage in 0..topology(1).stages().len() as u16 {
+                insist(&mut keeper, &QueryRequest::Forgotten { job, stage, shard: 0 });
+            }
+            keeper.tick();
+        }
+        let QueryReply::Jobs(jobs) = insist(&mut keeper, &QueryRequest::List) else { panic!() };
+        assert_eq!(jobs.iter().map(|job| job.chunks).collect::<Vec<_>>(), (33..=40).collect::<Vec<_>>());
+        assert_eq!(told.len(), 4, "what nobody takes holds up nothing");
+    }
+
+    #[test]
+    fn a_check_that_panics_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().to_owned();
+        let rules = Rules::new(topology(1), options("not used").check(|_| panic!("on purpose")));
+        let open = move || Store::open(&state).map(|(store, kept)| (Box::new(store) as Box<dyn Records>, kept));
+        let mut keeper = Keeper::new(rules, Box::new(open), bounded(1).0).unwrap();
+        let begin = || keeper.call(QueryRequest::Begin { request: 1, spec: spec(5) });
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(begin)).is_err());
+        assert_eq!(keeper.call(QueryRequest::List), Ok(QueryReply::Jobs(Vec::new())));
+    }
+}

@@ -1,0 +1,28 @@
+//! The query node: mints jobs, lets them run in turn, keeps how far they are, and sees to it that all forget those that
+//! have ended (invariants 10 and 11).
+//!
+//! ```text
+//! calls --> Server --> Keeper: Desk decides --> Store commits --> answer
+//!                        ^                           `----------> Publisher --> control exchange
+//!                        `-- ticks
+//! ```
+//! What is answered or told is kept before. A process that dies between the two is asked again, and answers the same.
+
+mod desk;
+mod effects;
+mod error;
+mod keeper;
+mod node;
+mod options;
+mod publisher;
+mod record;
+mod rules;
+mod store;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use error::QueryNodeError;
+pub use node::QueryNode;
+pub use options::{CheckParameters, QueryOptions};

@@ -1,0 +1,101 @@
+//! What a query node is to be like.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use crate::Stop;
+
+/// Tells whether encoded parameters make sense, or why not. Called with those that decode as the plan's.
+pub type CheckParameters = Box<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
+
+/// What a query node is to be like.
+#[non_exhaustive]
+pub struct QueryOptions {
+    /// The folder of its store; made if it is not there. One query node at a time uses it.
+    pub state: PathBuf,
+    /// Most jobs that run at a time, at least 1; the others wait for their turn.
+    pub max_running: usize,
+    /// Most jobs that wait; more are refused.
+    pub max_waiting: usize,
+    /// Most jobs that are known, at least 1, ended ones included; the oldest of those make room.
+    pub max_known: usize,
+    /// How long the client of a job may be away before its upload is finished; then the job is cancelled.
+    pub client_timeout: Duration,
+    /// How long a job is listed after its end.
+    pub keep: Duration,
+    /// Ends the wait for the place of an earlier life that the broker still believes to be alive.
+    pub stop: Stop,
+    /// Refuses parameters that no answer makes sense for.
+    pub check: CheckParameters,
+}
+
+impl QueryOptions {
+    /// With a store in that folder; 2 jobs at a time, 64 that wait, 1,000 that are known; 10 minutes for a client, 24
+    /// hours for a job that has ended; any parameters.
+    pub fn new(state: impl Into<PathBuf>) -> Self {
+        QueryOptions {
+            state: state.into(),
+            max_running: 2,
+            max_waiting: 64,
+            max_known: 1000,
+            client_timeout: Duration::from_secs(10 * 60),
+            keep: Duration::from_secs(24 * 60 * 60),
+            stop: Stop::new(),
+            check: Box::new(|_| Ok(())),
+        }
+    }
+
+    /// Sets how many jobs run at a time.
+    #[must_use]
+    pub fn max_running(mut self, jobs: usize) -> Self {
+        self.max_running = jobs;
+        self
+    }
+
+    /// Sets how many jobs may wait.
+    #[must_use]
+    pub fn max_waiting(mut self, jobs: usize) -> Self {
+        self.max_waiting = jobs;
+        self
+    }
+
+    /// Sets how many jobs may be known.
+    #[must_use]
+    pub fn max_known(mut self, jobs: usize) -> Self {
+        self.max_known = jobs;
+        self
+    }
+
+    /// Sets how long a client may be away.
+    #[must_use]
+    pub fn client_timeout(mut self, limit: Duration) -> Self {
+        self.client_timeout = limit;
+        self
+    }
+
+    /// Sets how long a job is listed after its end.
+    #[must_use]
+    pub fn keep(mut self, span: Duration) -> Self {
+        self.keep = span;
+        self
+    }
+
+    /// Sets what ends its start.
+    #[must_use]
+    pub fn stop(mut self, stop: Stop) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// Sets what refuses parameters.
+    #[must_use]
+    pub fn check(mut self, check: impl Fn(&[u8]) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        self.check = Box::new(check);
+        self
+    }
+}
+
+impl fmt::Debug for QueryOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryOptions").field("state", &self.state).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,151 @@
+//! The results node: runs the last stages, keeps the results that they emit, and hands them to gateways.
+//!
+//! ```text
+//! stage's queue --> runner around a node --> ResultsTransport --> ResultsStore <-- calls of the gateways
+//!                                                                     |
+//!                                     control exchange, query node <--+ Announcer
+//! ```
+
+mod announcer;
+mod error;
+mod kept;
+mod service;
+mod store;
+mod tables;
+mod transport;
+
+pub use error::ResultsNodeError;
+pub use store::{News, ResultsStore};
+pub use transport::ResultsTransport;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::{self, Scope, ScopedJoinHandle},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use coffee_core::plan::{Target, Topology};
+use coffee_mom::Broker;
+use crossbeam_channel::bounded;
+
+use self::announcer::{Announcer, BACKLOG};
+use crate::{
+    Stop,
+    cluster::{GRACE, Known, Membership, Names, Teller},
+    runner::Sharing,
+    store::Journal,
+    worker::{ShardPlace, forget_ended, run_shard},
+};
+
+/// What a results node is to be like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultsOptions {
+    /// The folder for its state, which no other node uses.
+    pub state: PathBuf,
+    /// How long results are kept that nobody takes.
+    pub keep: Duration,
+}
+
+/// The stages that a results node runs, by index: those that answer to clients. No worker node runs them.
+pub fn stages(topology: &Topology) -> Vec<u16> {
+    (0..topology.stages().len() as u16).filter(|stage| topology.has_sinks(*stage)).collect()
+}
+
+/// Runs a results node until `stop`, which ends it gracefully, and which it triggers itself where it fails. `ready` is called
+/// once it consumes and answers calls. What it had not kept comes again to its next life.
+///
+/// # Errors
+/// Where its state can't be used, or the broker or query node refuses; not for a broker that is away, which it waits for.
+pub fn run(
+    broker: &Arc<dyn Broker>,
+    names: &Names,
+    topology: &Arc<Topology>,
+    options: &ResultsOptions,
+    stop: &Stop,
+    ready: impl FnOnce(),
+) -> Result<(), ResultsNodeError> {
+    let ResultsOptions { state, keep } = options;
+    let Some(membership) = Membership::join(broker, names, topology, stop)? else { return Ok(()) };
+    let query = membership.query().clone();
+    let store = Arc::new(ResultsStore::open(state, topology.clone(), *keep)?);
+    let (news, told) = bounded(BACKLOG);
+    let mut shards = Vec::new();
+    for stage in stages(topology) {
+        let (place, journal) = open_stage(&membership, topology, stage, state)?;
+        let target = Target::Stage { stage, shard: place.shard };
+        let consuming = membership.transport(target, Sharing::Alone)?;
+        shards.push((place, journal, ResultsTransport::new(consuming, store.clone(), news.clone())));
+    }
+    drop(news);
+
+    let teller = Teller::new(&**broker, &names.control()?)?;
+    let announcer = Announcer { store: &store, query: &query, teller, news: told };
+    let known = membership.clone();
+    let may_live = move |job| known.live().knows(job) != Known::Ended;
+    let server = service::serve(broker.clone(), names, store.clone(), may_live, stop)?;
+    let ran = thread::scope(|scope| {
+        let mut threads = vec![start(scope, "results announce", stop, || Ok(announcer.run(stop)?))?];
+        for (place, mut journal, mut transport) in shards {
+            let (membership, name) = (&membership, place.name.clone());
+            let run = move || Ok(run_shard(membership, topology, &place, &mut journal, &mut transport)?);
+            threads.push(start(scope, &name, stop, run)?);
+        }
+        ready();
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(ResultsNodeError::Panicked)));
+        joined.fold(Ok(()), Result::and)
+    });
+    // Calls that are not answered by then are made again.
+    let _ = server.stop(Instant::now() + GRACE);
+    ran
+}
+
+/// The one shard of a stage, and what is left of its journal.
+fn open_stage(
+    membership: &Arc<Membership>,
+    topology: &Topology,
+    stage: u16,
+    state: &Path,
+) -> Result<(ShardPlace, Journal), ResultsNodeError> {
+    let name = topology.stages().get(usize::from(stage)).map(|stage| stage.name.clone()).unwrap_or_default();
+    let scratch = state.join(&name);
+    let mut journal = Journal::open(&scratch.join("journal"))?;
+    let place = ShardPlace { stage, shard: 0, name, scratch };
+    forget_ended(membership, &place, &mut journal)?;
+    Ok((place, journal))
+}
+
+type Ended = Result<(), ResultsNodeError>;
+
+fn start<'s>(
+    scope: &'s Scope<'s, '_>,
+    name: &str,
+    stop: &Stop,
+    body: impl FnOnce() -> Ended + Send + 's,
+) -> io::Result<ScopedJoinHandle<'s, Ended>> {
+    let stops = StopsAll(stop.clone());
+    thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, move || {
+        let _stops = stops;
+        body()
+    })
+}
+
+/// Whichever thread ends, the others are to end too: a node in parts would only look alive.
+struct StopsAll(Stop);
+
+impl Drop for StopsAll {
+    fn drop(&mut self) {
+        self.0.trigger();
+    }
+}
+
+/// The time of day, in milliseconds since 1970.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Answers the queries by a cluster: checks everything, submits the job, puts the files in place, sums up.
+
+use std::time::Instant;
+
+use coffee_core::frame::JobId;
+
+use super::{
+    Progress, Request, SalesError, Summary,
+    request::{CHUNK_BYTES, Checked},
+};
+use crate::{
+    Stop,
+    client::{Client, ClientOptions, Event, Submission},
+    embedded::Report,
+    input::Table,
+    job::{JobSpec, Manifest},
+};
+
+/// What to submit, and where.
+#[derive(Clone, Debug)]
+pub struct SubmitOptions {
+    /// What is asked.
+    pub request: Request,
+    /// Where the cluster is.
+    pub client: ClientOptions,
+    /// A job that was begun before with the same request, to go on with or to fetch its results again.
+    pub job: Option<JobId>,
+}
+
+/// Has the queries answered by a cluster. `on_job` is told the job's id as soon as there is one. Ok promises what it does
+/// of [`run`](super::run()).
+///
+/// # Errors
+/// [`SalesError::is_before_work`] tells what was found before any work from what happened in it. After
+/// [`SalesError::NoResult`] the files of the other queries are in place; after any other error no file has changed, unless
+/// it was in putting them in place. An interrupted job is left to be gone on with.
+pub fn submit(
+    options: &SubmitOptions,
+    progress: &Progress,
+    stop: &Stop,
+    on_job: &mut dyn FnMut(JobId),
+) -> Result<Summary, SalesError> {
+    let start = Instant::now();
+    let checked = Checked::new(&options.request, None)?;
+    let mut results = checked.results()?;
+    let submission = submission(&checked, options.job)?;
+    progress.set_total(checked.bytes());
+    let mut missing = Vec::new();
+    let counts = Client::new(options.client.clone()).submit(&submission, stop, &mut |event| {
+        match event {
+            Event::Piece(piece) => results.take(&piece)?,
+            Event::NoResult { sink, reason } => {
+                results.give_up(sink);
+                missing.push(format!("{sink}: {reason}"));
+            }
+            other => show(&other, progress, on_job),
+        }
+        Ok(())
+    })?;
+    let summary = checked.finish(results, &Report::new(checked.topology.plan(), &counts), start)?;
+    if missing.is_empty() { Ok(summary) } else { Err(SalesError::NoResult(missing.join("; "))) }
+}
+
+/// Submits a job and leaves it to the cluster once all of its data is there; [`submit`] fetches its results. `on_job` is told
+/// the job's id as soon as there is one. The folder for the results is not looked at.
+///
+/// # Errors
+/// As [`submit`].
+pub fn upload(
+    options: &SubmitOptions,
+    progress: &Progress,
+    stop: &Stop,
+    on_job: &mut dyn FnMut(JobId),
+) -> Result<JobId, SalesError> {
+    let checked = Checked::new(&options.request, None)?;
+    let submission = submission(&checked, options.job)?;
+    progress.set_total(checked.bytes());
+    let job = Client::new(options.client.clone()).upload(&submission, stop, &mut |event| {
+        show(&event, progress, on_job);
+        Ok(())
+    })?;
+    Ok(job)
+}
+
+/// A request in the cluster's words.
+fn submission(checked: &Checked<'_>, job: Option<JobId>) -> Result<Submission, SalesError> {
+    let tables = checked.tables.iter().map(Table::manifest).collect::<Result<_, _>>()?;
+    let spec = JobSpec {
+        parameters: checked.parameters.clone(),
+        sinks: checked.sinks,
+        strict: checked.request.strict,
+        manifest: Manifest { chunk_bytes: CHUNK_BYTES, tables },
+    };
+    let results = checked.answers.iter().map(|answer| answer.sink.clone()).chain(["rejected".to_owned()]).collect();
+    Ok(Submission { job, spec, tables: checked.tables.clone(), results })
+}
+
+fn show(event: &Event<'_>, progress: &Progress, on_job: &mut dyn FnMut(JobId)) {
+    match event {
+        Event::Begun(job) => on_job(*job),
+        Event::Waiting { before } => progress.set_waiting(*before),
+        Event::Sent { bytes } => progress.set_read(*bytes),
+        Event::Piece(_) | Event::NoResult { .. } => {}
+    }
+}

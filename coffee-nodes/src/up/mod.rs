@@ -1,0 +1,15 @@
+//! A whole cluster on one machine: each node a child process of this one.
+//!
+//! ```text
+//! this process: starts, hears "ready", writes nodes.tsv, starts again what dies, stops all
+//!   child: stdin: its leash   stdout: "ready"   stderr: its log
+//! ```
+
+mod child;
+mod log;
+mod supervisor;
+mod table;
+
+pub use child::READY;
+pub use supervisor::{NodeCommand, UpError, UpOptions, up};
+pub use table::NodeState;
