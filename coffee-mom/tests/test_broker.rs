@@ -14,8 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amiquip::{Connection, Error, Exchange, Publish, QueueDeclareOptions};
-use crossbeam_channel::RecvTimeoutError;
 use coffee_mom::testing::rabbitmq::{OwnBroker, OwnOptions, TestBroker, TestBrokerError};
+use crossbeam_channel::RecvTimeoutError;
 
 /// Far enough away that only a hang reaches it.
 fn soon() -> Instant {

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn hosted_stages_and_those_of_the_results_node_have_none_of_their_own() {
-        let expected = "query-node results-node groups.0 groups.1 tops.0 store-names.0 names.0 names.1 gateway-0 gateway-1";
+        let expected =
+            "query-node results-node groups.0 groups.1 tops.0 store-names.0 names.0 names.1 gateway-0 gateway-1";
         assert_eq!(names(&fused().unwrap()).unwrap().join(" "), expected);
     }
 

@@ -51,8 +51,17 @@ fn a_shard_keeps_its_state_in_a_volume_of_its_own() {
     assert_eq!(shard["environment"]["COFFEE_KEEP"], "86400s");
     assert_eq!(shard["environment"]["COFFEE_SHARDS"], "3", "text, as Compose wants it");
     assert_eq!(shard["environment"]["COFFEE_PLACEMENT"], "fused");
-    let volumes =
-        ["groups.0", "groups.1", "names.0", "names.1", "query-node", "rabbitmq", "results-node", "store-names.0", "tops.0"];
+    let volumes = [
+        "groups.0",
+        "groups.1",
+        "names.0",
+        "names.1",
+        "query-node",
+        "rabbitmq",
+        "results-node",
+        "store-names.0",
+        "tops.0",
+    ];
     assert_eq!(names(&file["volumes"]), volumes);
 }
 
