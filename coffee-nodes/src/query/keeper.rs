@@ -22,15 +22,19 @@ const LOG: usize = 1000;
 /// Opens the store, and reads it.
 pub(super) type OpenStore = Box<dyn Fn() -> Result<(Box<dyn Records>, Kept), StoreError> + Send>;
 
+/// Tells the time.
+pub(super) type Clock = Box<dyn Fn() -> Now + Send>;
+
 struct Open {
     desk: Desk,
     store: Box<dyn Records>,
 }
 
 /// The desk with its store. For one thread at a time: whoever shares it locks it.
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     rules: Arc<Rules>,
     open_store: OpenStore,
+    clock: Clock,
     /// `None` once something failed half-way: what is kept is read anew before the next decision.
     open: Option<Open>,
     tell: Sender<Control>,
@@ -39,8 +43,14 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Goes on with what is in the store. What is to be told goes to `tell`, which need not have room.
-    pub fn new(rules: Rules, open_store: OpenStore, tell: Sender<Control>) -> Result<Self, StoreError> {
-        let mut keeper = Keeper { rules: Arc::new(rules), open_store, open: None, tell, log: VecDeque::new() };
+    pub(super) fn new(
+        rules: Rules,
+        open_store: OpenStore,
+        tell: Sender<Control>,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let (rules, log) = (Arc::new(rules), VecDeque::new());
+        let mut keeper = Keeper { rules, open_store, clock, open: None, tell, log };
         keeper.open = Some(keeper.load()?);
         Ok(keeper)
     }
@@ -69,7 +79,7 @@ impl Keeper {
             Some(open) => open,
             None => self.load()?,
         };
-        let (answer, effects) = step(&mut open.desk, Now::read());
+        let (answer, effects) = step(&mut open.desk, (self.clock)());
         if !effects.changes.is_empty() {
             open.store.save(&open.desk, &effects.changes)?;
         }
@@ -81,7 +91,7 @@ impl Keeper {
 
     fn load(&self) -> Result<Open, StoreError> {
         let (store, kept) = (self.open_store)()?;
-        Ok(Open { desk: Desk::new(self.rules.clone(), kept, Now::read()), store })
+        Ok(Open { desk: Desk::new(self.rules.clone(), kept, (self.clock)()), store })
     }
 
     /// Hands a message to the publisher. Where that lags behind it is dropped: ends are told again, and whoever misses
@@ -147,7 +157,7 @@ mod tests {
         };
         let (tell, told) = bounded(4);
         let rules = Rules::new(topology(1), options("not used"));
-        (Keeper::new(rules, Box::new(open), tell).unwrap(), told)
+        (Keeper::new(rules, Box::new(open), tell, Box::new(Now::read)).unwrap(), told)
     }
 
     /// Repeats a call until it is kept.
@@ -192,7 +202,7 @@ mod tests {
         let state = folder.path().to_owned();
         let rules = Rules::new(topology(1), options("not used").check(|_| panic!("on purpose")));
         let open = move || Store::open(&state).map(|(store, kept)| (Box::new(store) as Box<dyn Records>, kept));
-        let mut keeper = Keeper::new(rules, Box::new(open), bounded(1).0).unwrap();
+        let mut keeper = Keeper::new(rules, Box::new(open), bounded(1).0, Box::new(Now::read)).unwrap();
         let begin = || keeper.call(QueryRequest::Begin { request: 1, spec: spec(5) });
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(begin)).is_err());
         assert_eq!(keeper.call(QueryRequest::List), Ok(QueryReply::Jobs(Vec::new())));

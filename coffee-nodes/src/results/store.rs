@@ -48,7 +48,18 @@ impl ResultsStore {
     /// # Errors
     /// Where another process has it open, it is damaged, no such store or of another version, or the disk fails.
     pub fn open(folder: &Path, topology: Arc<Topology>, keep: Duration) -> Result<Self, StoreError> {
-        let file = StoreFile::open(folder, FORMAT)?;
+        Self::of(StoreFile::open(folder, FORMAT)?, topology, keep)
+    }
+
+    /// A store in memory.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(crate) fn in_memory(topology: Arc<Topology>, keep: Duration) -> Result<Self, StoreError> {
+        Self::of(StoreFile::in_memory(FORMAT)?, topology, keep)
+    }
+
+    fn of(file: StoreFile, topology: Arc<Topology>, keep: Duration) -> Result<Self, StoreError> {
         file.write(|transaction| Tables::open(transaction).map(drop))?;
         Ok(ResultsStore { file, topology, keep })
     }

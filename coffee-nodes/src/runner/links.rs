@@ -58,6 +58,13 @@ impl Links {
         Ok(())
     }
 
+    /// The queues with messages that wait for a consumer, and how many; without those that the broker does not tell of.
+    pub(crate) fn waiting(&self, broker: &dyn Broker) -> Vec<(Name, usize)> {
+        let ready = |name: &Name| broker.queue_status(name, Instant::now() + SETUP).map_or(0, |status| status.ready);
+        let queues = self.queues.values().map(|(name, _)| (name.clone(), ready(name)));
+        queues.filter(|(_, ready)| *ready > 0).collect()
+    }
+
     /// The name of a target's queue.
     pub fn queue(&self, target: Target) -> Option<&Name> {
         self.queues.get(&target).map(|(name, _)| name)

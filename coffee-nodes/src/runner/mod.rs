@@ -142,38 +142,71 @@ pub fn run(
     store: &mut dyn Store,
     jobs: &mut dyn Jobs,
 ) -> Result<(), RunnerError> {
-    let (events, actions) = (VecDeque::new(), Vec::new());
-    let mut runner = Runner { node, transport, store, jobs, events, actions, registered: BTreeSet::new() };
-    let mut idle = false;
+    let mut course = Course::default();
     loop {
-        let wait = if idle { LOOK_AROUND } else { Duration::ZERO };
-        let incoming = runner.transport.next(wait)?;
-        // Whatever happens may leave something to be sent or committed.
-        let was_idle = std::mem::replace(&mut idle, matches!(incoming, Incoming::Nothing));
-        match incoming {
-            Incoming::Nothing if was_idle => {}
-            Incoming::Nothing => runner.handle(Event::Idle)?,
-            Incoming::Delivery(tag, body) => runner.deliver(tag, body)?,
-            Incoming::Confirmed(id) => runner.handle(Event::Confirmed(id))?,
-            Incoming::Released(job) => runner.handle(Event::Release(job))?,
-            Incoming::Ended(job) => runner.handle(Event::Forget(job))?,
-            Incoming::End => return Ok(()),
+        let wait = if course.idle { LOOK_AROUND } else { Duration::ZERO };
+        let mut runner = Runner { node, transport, store, jobs, course: &mut course };
+        if runner.turn(wait)? == Turn::Over {
+            return Ok(());
         }
     }
 }
 
-struct Runner<'a> {
-    node: &'a mut dyn Node,
-    transport: &'a mut dyn Transport,
-    store: &'a mut dyn Store,
-    jobs: &'a mut dyn Jobs,
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Something happened.
+    Worked,
+    /// Nothing came within the wait.
+    Idle,
+    /// Nothing more comes.
+    Over,
+}
+
+/// What a runner knows from turn to turn.
+#[derive(Default)]
+pub(crate) struct Course {
     events: VecDeque<Event>,
     actions: Vec<Action>,
     /// The jobs that were registered before their first commit.
     registered: BTreeSet<JobId>,
+    /// Nothing came in the last turn, and the node knows.
+    idle: bool,
+}
+
+/// A node with all that it is driven by, for a turn or more.
+pub(crate) struct Runner<'a> {
+    pub node: &'a mut dyn Node,
+    pub transport: &'a mut dyn Transport,
+    pub store: &'a mut dyn Store,
+    pub jobs: &'a mut dyn Jobs,
+    pub course: &'a mut Course,
 }
 
 impl Runner<'_> {
+    /// Takes what comes next, waiting for at most `wait`, and does what the node asks for.
+    ///
+    /// # Errors
+    /// As [`run`]: then it is to take no other turn.
+    pub fn turn(&mut self, wait: Duration) -> Result<Turn, RunnerError> {
+        let incoming = self.transport.next(wait)?;
+        // Whatever happens may leave something to be sent or committed.
+        let was_idle = std::mem::replace(&mut self.course.idle, matches!(incoming, Incoming::Nothing));
+        match incoming {
+            Incoming::Nothing if was_idle => return Ok(Turn::Idle),
+            Incoming::Nothing => {
+                self.handle(Event::Idle)?;
+                return Ok(Turn::Idle);
+            }
+            Incoming::Delivery(tag, body) => self.deliver(tag, body)?,
+            Incoming::Confirmed(id) => self.handle(Event::Confirmed(id))?,
+            Incoming::Released(job) => self.handle(Event::Release(job))?,
+            Incoming::Ended(job) => self.handle(Event::Forget(job))?,
+            Incoming::End => return Ok(Turn::Over),
+        }
+        Ok(Turn::Worked)
+    }
+
     fn deliver(&mut self, tag: Tag, body: Bytes) -> Result<(), RunnerError> {
         // What is no frame is the node's to refuse.
         let job = FrameReader::new(&body).ok().and_then(|frame| frame.head().ok()).map(|head| head.job);
@@ -185,15 +218,15 @@ impl Runner<'_> {
 
     /// Lets the node answer an event, and those that follow from its answer.
     fn handle(&mut self, event: Event) -> Result<(), RunnerError> {
-        self.events.push_back(event);
-        while let Some(event) = self.events.pop_front() {
+        self.course.events.push_back(event);
+        while let Some(event) = self.course.events.pop_front() {
             let forgotten = if let Event::Forget(job) = event { Some(job) } else { None };
-            let mut actions = std::mem::take(&mut self.actions);
+            let mut actions = std::mem::take(&mut self.course.actions);
             let answered = self.node.step(event, &mut actions);
             for action in actions.drain(..) {
                 self.act(action)?;
             }
-            self.actions = actions;
+            self.course.actions = actions;
             if let Some(job) = forgotten {
                 self.forget(job)?;
             }
@@ -211,8 +244,8 @@ impl Runner<'_> {
                 let ended = self.register(&records)?;
                 records.retain(|record| !ended.contains(&record.job()));
                 self.store.commit(&records)?;
-                self.events.push_back(Event::Committed(group));
-                self.events.extend(ended.into_iter().map(Event::Forget));
+                self.course.events.push_back(Event::Committed(group));
+                self.course.events.extend(ended.into_iter().map(Event::Forget));
             }
             Action::Ack(tag) => self.transport.ack(tag)?,
         }
@@ -223,10 +256,10 @@ impl Runner<'_> {
     fn register(&mut self, records: &[Record]) -> Result<BTreeSet<JobId>, RunnerError> {
         let mut ended = BTreeSet::new();
         for job in records.iter().map(Record::job) {
-            if self.registered.contains(&job) || ended.contains(&job) {
+            if self.course.registered.contains(&job) || ended.contains(&job) {
                 continue;
             }
-            let known = if self.jobs.register(job)? { &mut self.registered } else { &mut ended };
+            let known = if self.jobs.register(job)? { &mut self.course.registered } else { &mut ended };
             known.insert(job);
         }
         Ok(ended)
@@ -238,14 +271,14 @@ impl Runner<'_> {
         }
         let Failure { job, tag, .. } = failure;
         self.jobs.fail(failure)?;
-        self.events.extend(job.map(Event::Forget));
+        self.course.events.extend(job.map(Event::Forget));
         Ok(tag.map_or(Ok(()), |tag| self.transport.ack(tag))?)
     }
 
     /// The node has forgotten a job.
     fn forget(&mut self, job: JobId) -> Result<(), RunnerError> {
         self.store.forget(job)?;
-        self.registered.remove(&job);
+        self.course.registered.remove(&job);
         self.jobs.forgotten(job)
     }
 }

@@ -9,7 +9,8 @@ use std::{
 
 use coffee_core::codec::{self, DecodeError};
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, TableDefinition, TableError, WriteTransaction, backends::FileBackend,
+    Database, ReadTransaction, ReadableDatabase, TableDefinition, TableError, WriteTransaction,
+    backends::{FileBackend, InMemoryBackend},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -77,7 +78,7 @@ pub(crate) struct StoreFile {
     database: Database,
     path: PathBuf,
     identity: u64,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl StoreFile {
@@ -95,9 +96,26 @@ impl StoreFile {
             Ok((lock, database, identity))
         });
         match opened {
-            Ok((lock, database, identity)) => Ok(StoreFile { database, path, identity, _lock: lock }),
+            Ok((lock, database, identity)) => Ok(StoreFile { database, path, identity, _lock: Some(lock) }),
             Err(error) => Err(failed(&path, error)),
         }
+    }
+
+    /// A file in memory, gone when it is dropped.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn in_memory(format: Format) -> Result<Self, StoreError> {
+        let path = PathBuf::from(format.name);
+        let made = || {
+            let backend = InMemoryBackend::new();
+            let database = Database::builder().set_cache_size(format.cache).create_with_backend(backend)?;
+            found(&database, format)?;
+            let identity = identity(&database, format)?;
+            Ok((database, identity))
+        };
+        let (database, identity) = made().map_err(|error| failed(&path, error))?;
+        Ok(StoreFile { database, path, identity, _lock: None })
     }
 
     /// Drawn when the file was made: another number means that another file has taken its place.
@@ -164,15 +182,20 @@ fn make(path: &Path, format: Format) -> Result<(), FileError> {
         _ => {}
     }
     let database = Database::create(&unfinished)?;
+    found(&database, format)?;
+    drop(database);
+    Ok(fs::rename(unfinished, path)?)
+}
+
+/// Makes a new database one of this format.
+fn found(database: &Database, format: Format) -> Result<(), FileError> {
     let transaction = database.begin_write()?;
     {
         let mut table = transaction.open_table(table_of(format))?;
         table.insert(VERSION, format.version)?;
         table.insert(IDENTITY, unique() as u64)?;
     }
-    transaction.commit()?;
-    drop(database);
-    Ok(fs::rename(unfinished, path)?)
+    Ok(transaction.commit()?)
 }
 
 fn identity(database: &Database, format: Format) -> Result<u64, FileError> {
