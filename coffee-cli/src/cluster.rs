@@ -11,7 +11,10 @@ use crate::{failure::Failure, placement};
 /// Which cluster, and what it is made of. The same for all of its processes.
 #[derive(Clone, Debug, Args)]
 pub struct ClusterArgs {
-    /// The RabbitMQ that the nodes meet at; better given by the environment, as arguments can be seen by all users
+    /// A TOML file with values for what is given neither as a flag nor by the environment; its keys are the flags' names
+    #[arg(long, env = "COFFEE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The RabbitMQ that the nodes meet at; better given by the environment or a file, as arguments can be seen by all users
     #[arg(long, env = "COFFEE_BROKER", value_name = "amqp://USER:PASSWORD@HOST/VHOST", hide_env_values = true)]
     pub broker: String,
     #[command(flatten)]

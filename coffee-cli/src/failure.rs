@@ -46,13 +46,18 @@ impl Failure {
 
     /// Prints the error as one line; with `causes` the chain of its causes follows, one a line.
     pub fn report(&self, causes: bool) -> ExitCode {
-        let about = self.about.as_ref().map(|about| format!("{about}: ")).unwrap_or_default();
-        let advice = self.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
-        print_error(&format!("coffee: {}\n", printable(&format!("{about}{}{advice}", self.error))));
+        print_error(&format!("coffee: {}\n", self.line()));
         for cause in causes_of(self.error.as_ref()).iter().filter(|_| causes) {
             print_error(&format!("  caused by: {}\n", printable(cause)));
         }
         ExitCode::from(self.code)
+    }
+
+    /// What it is about, what is wrong, and what to do, in one line.
+    pub fn line(&self) -> String {
+        let about = self.about.as_ref().map(|about| format!("{about}: ")).unwrap_or_default();
+        let advice = self.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
+        printable(&format!("{about}{}{advice}", self.error))
     }
 }
 
@@ -114,8 +119,8 @@ pub fn report_usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(BAD_USAGE)
 }
 
-/// The lines of clap's error, but for those on usage.
-fn one_line(error: &str) -> String {
+/// The lines of clap's error as one, but for those on usage.
+pub fn one_line(error: &str) -> String {
     let said = error.strip_prefix("error: ").unwrap_or(error).lines().map(str::trim);
     let said = said.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
     let said: Vec<&str> = said.filter(|line| !line.is_empty()).collect();

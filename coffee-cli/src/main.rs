@@ -5,6 +5,7 @@ mod args;
 mod cluster;
 mod completions;
 mod compose;
+mod config;
 mod duration;
 mod failure;
 mod gateway;
@@ -24,21 +25,22 @@ mod summary;
 mod tables;
 mod up;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
-use args::{Cli, Command};
-use clap::Parser;
+use args::Command;
+use config::Unparsed;
 use log::LevelFilter;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match config::parse(env::args_os()) {
         Ok(cli) => cli,
-        Err(error) => return failure::report_usage(&error),
+        Err(Unparsed::Usage(error)) => return failure::report_usage(&error),
+        Err(Unparsed::File(failure)) => return failure.report(false),
     };
     start_logging(cli.verbose);
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
-        Command::Up(args) => up::run(&args),
+        Command::Up(args) => up::run(&args, cli.verbose),
         Command::Submit(args) => submit::run(&args),
         Command::Jobs(args) => jobs::list(&args),
         Command::Cancel(args) => jobs::cancel(&args),

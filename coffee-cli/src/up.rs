@@ -32,7 +32,11 @@ pub struct UpArgs {
     results: ResultsFlags,
 }
 
-pub fn run(args: &UpArgs) -> Result<(), Failure> {
+/// What is said to one process alone, and not to those that it starts.
+const OF_ONE_PROCESS: [&str; 4] = ["COFFEE_CONFIG", "COFFEE_READY_FILE", "COFFEE_REPLICA", "COFFEE_SHARD"];
+
+/// Runs it; the nodes log as much as this process.
+pub fn run(args: &UpArgs, verbose: u8) -> Result<(), Failure> {
     let nodes = args.cluster.layout.nodes(1)?;
     args.cluster.layout.names()?;
     let stop = signals::stop_on_interrupt()?;
@@ -44,26 +48,39 @@ pub fn run(args: &UpArgs) -> Result<(), Failure> {
     let program = env::current_exe().map_err(|error| Failure::work("this program", error))?;
     let options = UpOptions {
         program,
-        environment: args.environment(),
+        environment: args.environment(verbose),
+        unset: OF_ONE_PROCESS.map(OsString::from).into(),
+        again: listen_again,
         nodes: nodes.iter().map(|node| args.command(node)).collect(),
         state: args.cluster.state.clone(),
     };
     let ready = |said: &[String]| {
-        let gateways: Vec<&str> = said.iter().filter_map(|said| said.strip_prefix("gateway=")).collect();
+        let gateways: Vec<&str> = said.iter().filter_map(|said| gateway_of(said)).collect();
         // Whoever started it may not listen.
         let _ = output::print(format!("ready gateway={}\n", gateways.join(",")).as_bytes());
     };
     up::up(&options, &stop, ready).map_err(|error| Failure::work("coffee up", error))
 }
 
+/// The address in what a gateway says once it is ready.
+fn gateway_of(said: &str) -> Option<&str> {
+    said.strip_prefix("gateway=")
+}
+
+/// A gateway that is started again listens where its clients know it, also where it was free to choose at first.
+fn listen_again(said: &str) -> Vec<(OsString, OsString)> {
+    gateway_of(said).map(|address| ("COFFEE_LISTEN".into(), address.into())).into_iter().collect()
+}
+
 impl UpArgs {
     /// What all nodes are told alike.
-    fn environment(&self) -> Vec<(OsString, OsString)> {
+    fn environment(&self, verbose: u8) -> Vec<(OsString, OsString)> {
         let ClusterArgs { broker, layout, .. } = &self.cluster;
         let pairs = [
             ("COFFEE_BROKER", broker.clone()),
             ("COFFEE_PLACEMENT", layout.placement.clone()),
             ("COFFEE_LEASH", "true".to_owned()),
+            ("COFFEE_VERBOSE", verbose.to_string()),
         ];
         let own = pairs
             .into_iter()
@@ -80,5 +97,36 @@ impl UpArgs {
         let mut arguments: Vec<OsString> = node.arguments().into_iter().map(OsString::from).collect();
         arguments.extend(["--state".into(), self.cluster.state.join(&name).into()]);
         NodeCommand { name, arguments }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    #[test]
+    fn nodes_inherit_no_setting_unresolved() {
+        let words = ["coffee", "up", "--broker", "memory:", "--entries", "1"];
+        let Command::Up(args) = Cli::parse_from(words).command else { panic!("another command") };
+        let set: BTreeSet<OsString> = args.environment(0).into_iter().map(|(name, _)| name).collect();
+        let unset: BTreeSet<OsString> = OF_ONE_PROCESS.map(OsString::from).into();
+        assert!(set.is_disjoint(&unset));
+        let command = Cli::command();
+        let nodes = ["gateway", "query-node", "results-node", "node"];
+        let flags = nodes.iter().flat_map(|node| command.find_subcommand(node).unwrap().get_arguments());
+        for name in flags.filter_map(|flag| flag.get_env()).filter(|name| *name != "COFFEE_STATE") {
+            assert!(set.contains(name) || unset.contains(name), "{name:?} reaches the nodes as this process got it");
+        }
+    }
+
+    #[test]
+    fn a_gateway_listens_again_where_it_did() {
+        assert_eq!(listen_again("gateway=[::1]:4711"), [("COFFEE_LISTEN".into(), "[::1]:4711".into())]);
+        assert!(listen_again("").is_empty(), "no other node listens");
     }
 }

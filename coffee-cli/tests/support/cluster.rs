@@ -53,8 +53,13 @@ impl Cluster {
     pub fn start_in(state: TempDir, broker: &SharedBroker, flags: &[&str]) -> Self {
         let mut command = coffee();
         command.args(["up", "--listen", "127.0.0.1:0", "-v", "--state"]).arg(state.path()).args(flags);
-        command.env("COFFEE_BROKER", broker.url()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut up = command.spawn().unwrap();
+        command.env("COFFEE_BROKER", broker.url());
+        Cluster::start_by(command, state)
+    }
+
+    /// Starts one by a command of its own, whose state folder that is.
+    pub fn start_by(mut command: Command, state: TempDir) -> Self {
+        let mut up = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(up.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let gateways = line.trim().strip_prefix("ready gateway=").unwrap_or_else(|| panic!("not ready: {line:?}"));

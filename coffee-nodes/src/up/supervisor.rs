@@ -47,6 +47,10 @@ pub struct UpOptions {
     pub program: PathBuf,
     /// What all of them have in their environment beside this process's own: secrets go here, as arguments can be seen by all.
     pub environment: Vec<(OsString, OsString)>,
+    /// What none of them gets of this process's own environment.
+    pub unset: Vec<OsString>,
+    /// What a node that was ready has in its environment besides when it is started again, by what it first said about itself.
+    pub again: fn(&str) -> Vec<(OsString, OsString)>,
     /// The nodes; those before are started first, but not waited for.
     pub nodes: Vec<NodeCommand>,
     /// The folder for logs and `nodes.tsv`; made if it is not there.
@@ -121,6 +125,7 @@ struct Seat {
     /// Tells its process from those before.
     life: u64,
     state: NodeState,
+    /// What it said about itself when it first was ready.
     said: Option<String>,
     /// When its process was started.
     since: Instant,
@@ -164,7 +169,12 @@ impl Supervisor<'_> {
         };
         self.lives += 1;
         let mut command = Command::new(&self.options.program);
-        command.args(&node.arguments).envs(self.options.environment.iter().cloned());
+        command.args(&node.arguments);
+        self.options.unset.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        command.envs(self.options.environment.iter().cloned());
+        command.envs(seat.said.as_deref().map(self.options.again).unwrap_or_default());
         let started = Log::open(&self.logs, &node.name)
             .and_then(|log| Process::start(&mut command, log, (&node.name, index, self.lives), self.sender.clone()));
         let process = started.map_err(|source| UpError::Start { name: node.name.clone(), source })?;
@@ -204,7 +214,8 @@ impl Supervisor<'_> {
         let Some(seat) = self.seats.get_mut(index).filter(|seat| seat.life == life) else { return Ok(()) };
         match what {
             Heard::Ready(said) => {
-                (seat.state, seat.said) = (NodeState::Ready, Some(said));
+                seat.state = NodeState::Ready;
+                seat.said.get_or_insert(said);
             }
             Heard::Silent(last) => {
                 let Some(process) = seat.process.take() else { return Ok(()) };
