@@ -1,5 +1,7 @@
 //! `coffee jobs` and `coffee cancel`: what a cluster works on.
 
+use std::net::SocketAddrV6;
+
 use clap::{Args, builder::BoolishValueParser};
 use coffee_core::frame::JobId;
 use coffee_nodes::{
@@ -16,8 +18,23 @@ use crate::{failure::Failure, output, output::printable, signals};
 pub struct GatewaysArgs {
     /// The cluster's gateways; the first that answers is used
     #[arg(long, env = "COFFEE_GATEWAY", value_name = "HOST:PORT,...", value_delimiter = ',')]
-    #[arg(default_value = "127.0.0.1:9000")]
+    #[arg(default_value = "127.0.0.1:9000", value_parser = parse_gateway)]
     gateway: Vec<String>,
+}
+
+/// A gateway's address: a name or an IP address, one of version 6 in brackets, and a port. The name is looked up later, as
+/// its host may not be there yet.
+fn parse_gateway(text: &str) -> Result<String, String> {
+    let is_name =
+        |host: &str| !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '_'));
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_address = match text.rsplit_once(':') {
+        Some((host, port)) if host.starts_with('[') => is_port(port) && text.parse::<SocketAddrV6>().is_ok(),
+        Some((host, port)) => is_name(host) && is_port(port),
+        None => false,
+    };
+    let wrong = "it is no HOST:PORT like gateway.example:9000, 127.0.0.1:9000 or [::1]:9000";
+    if is_address { Ok(text.to_owned()) } else { Err(wrong.to_owned()) }
 }
 
 impl GatewaysArgs {
@@ -26,6 +43,9 @@ impl GatewaysArgs {
         ClientOptions::new(self.gateway.clone())
     }
 }
+
+/// What to do about gateways that can't be reached.
+pub const UNREACHABLE: &str = "see that the cluster is up, and name its gateways with --gateway";
 
 /// Lists the jobs of a cluster, or tells about one
 #[derive(Debug, Args)]
@@ -117,7 +137,45 @@ impl From<ClientError> for Failure {
         match error {
             ClientError::Interrupted => Failure::from(SalesError::Interrupted),
             error if error.is_bad_request() => Failure::usage("the cluster", error),
+            error @ ClientError::Gateway { .. } => Failure::work("the cluster", error).advise(UNREACHABLE),
             error => Failure::work("the cluster", error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_gateway;
+
+    #[test]
+    fn gateways_have_a_host_and_a_port() {
+        for right in
+            ["localhost:9000", "127.0.0.1:1", "a-b.example_c.org:65535", "[::1]:9000", "[fe80::1%2]:9", "bücher:80"]
+        {
+            assert_eq!(parse_gateway(right).as_deref(), Ok(right));
+        }
+        let wrong = [
+            "",
+            ":",
+            "host",
+            "host:",
+            ":9000",
+            "host:0",
+            "host:65536",
+            "host:+x",
+            "host:9000/",
+            "http://host:80",
+            "a b:1",
+            "::1:9000",
+            "[::1]",
+            "[::1]:0",
+            "[::1:9000",
+            "[host]:9000",
+            "user@host:1",
+            "host: 9000",
+        ];
+        for wrong in wrong {
+            assert!(parse_gateway(wrong).is_err(), "{wrong:?}");
         }
     }
 }

@@ -1,20 +1,25 @@
 //! `coffee submit`: the queries, by a cluster.
 
-use std::{path::PathBuf, process, thread};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process,
+    time::Duration,
+};
 
 use clap::{Args, builder::BoolishValueParser};
 use coffee_core::frame::JobId;
 use coffee_nodes::{
     Stop,
-    client::{Client, ClientOptions},
+    client::{Client, ClientError, ClientOptions},
+    job::{JobState, JobSummary},
     sales::{self, Progress, Request, SalesError, SubmitOptions},
 };
-use parking_lot::Mutex;
 
 use crate::{
     args::QueryArgs,
     failure::{Failure, INTERRUPTED},
-    jobs::GatewaysArgs,
+    jobs::{GatewaysArgs, UNREACHABLE},
     output,
     progress::ProgressDisplay,
     signals, summary, tables,
@@ -23,7 +28,7 @@ use crate::{
 /// Has the queries answered by a cluster
 ///
 /// DATA is a folder as of `coffee run`. The job's id goes to stderr first. When it is interrupted, the job is left to be
-/// gone on with by --job; a second Ctrl-C cancels it.
+/// gone on with by --job; a second Ctrl-C within 3 seconds cancels it.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  coffee submit data --gateway 127.0.0.1:9000 --out results --queries q1,q3")]
 pub struct SubmitArgs {
@@ -59,24 +64,24 @@ pub fn run(args: &SubmitArgs) -> Result<(), Failure> {
         strict: args.strict,
     };
     let options = SubmitOptions { request, client: args.gateways.options(), job: args.job };
-    let begun = std::sync::Arc::new(Mutex::new(args.job));
-    let stop = stop_or_cancel(options.client.clone(), begun.clone())?;
+    let interrupts = Interrupts::listen()?;
+    let mut begun = args.job;
     let mut on_job = |job: JobId| {
-        if begun.lock().replace(job) != Some(job) && !args.detach {
+        if begun.replace(job) != Some(job) && !args.detach {
             output::print_error(&format!("job {job}\n"));
         }
     };
     let progress = Progress::default();
     let display = if args.quiet { None } else { ProgressDisplay::start(&progress) };
     if args.detach {
-        let uploaded = sales::upload(&options, &progress, &stop, &mut on_job);
+        let uploaded = sales::upload(&options, &progress, &interrupts.stop, &mut on_job);
         drop(display);
-        let job = uploaded.map_err(|error| failure(error, *begun.lock()))?;
+        let job = uploaded.map_err(|error| interrupts.failure(error, begun, &options.client))?;
         return output::print(format!("{job}\n").as_bytes());
     }
-    let done = sales::submit(&options, &progress, &stop, &mut on_job);
+    let done = sales::submit(&options, &progress, &interrupts.stop, &mut on_job);
     drop(display);
-    let summary = done.map_err(|error| failure(error, *begun.lock()))?;
+    let summary = done.map_err(|error| interrupts.failure(error, begun, &options.client))?;
     if args.quiet {
         return Ok(());
     }
@@ -85,36 +90,60 @@ pub fn run(args: &SubmitArgs) -> Result<(), Failure> {
     printed
 }
 
-fn failure(error: SalesError, job: Option<JobId>) -> Failure {
-    let interrupted = matches!(error, SalesError::Interrupted);
-    let failure = Failure::from(error);
-    match job {
-        Some(job) if interrupted => {
-            failure.advise(format!("the job goes on: fetch it with --job {job}, or `coffee cancel {job}`"))
-        }
-        _ => failure,
-    }
+/// How long a second Ctrl-C is waited for.
+const AGAIN: Duration = Duration::from_secs(3);
+
+/// How long it is tried to cancel a job, once somebody waits for it at the keyboard.
+const CANCEL: Duration = Duration::from_secs(10);
+
+/// Ctrl-C: the first leaves the job, the second cancels it, the third ends the process at once.
+struct Interrupts {
+    stop: Stop,
+    cancel: Stop,
 }
 
-/// The first Ctrl-C leaves the job; the second, while that still takes, cancels it.
-fn stop_or_cancel(client: ClientOptions, job: std::sync::Arc<Mutex<Option<JobId>>>) -> Result<Stop, Failure> {
-    signals::on_signals(move |stop| {
-        if !stop.is_triggered() {
-            return stop.trigger();
-        }
-        let (client, job) = (client.clone(), *job.lock());
-        // Not by the thread that waits for signals: a third one ends the process at once.
-        let cancel = move || {
-            if let Some(job) = job {
-                match Client::new(client).cancel(job, &Stop::new()) {
-                    Ok(_) => output::print_error(&format!("job {job} is cancelled\n")),
-                    Err(error) => output::print_error(&format!("coffee: job {job} can't be cancelled: {error}\n")),
-                }
-            }
-            process::exit(INTERRUPTED.into());
+impl Interrupts {
+    fn listen() -> Result<Self, Failure> {
+        let cancel = Stop::new();
+        let pressed = cancel.clone();
+        let stop = signals::on_signals(move |stop| match (stop.is_triggered(), pressed.is_triggered()) {
+            (false, _) => stop.trigger(),
+            (true, false) => pressed.trigger(),
+            (true, true) => process::exit(INTERRUPTED.into()),
+        })?;
+        Ok(Interrupts { stop, cancel })
+    }
+
+    /// What to say of a submission that has failed, and of its job. Where it was interrupted, the second Ctrl-C is waited for.
+    fn failure(&self, error: SalesError, job: Option<JobId>, client: &ClientOptions) -> Failure {
+        let (interrupted, unreachable) = match &error {
+            SalesError::Interrupted => (true, false),
+            SalesError::Client(error) => (false, matches!(**error, ClientError::Gateway { .. })),
+            _ => (false, false),
         };
-        if thread::Builder::new().name("cancel".into()).spawn(cancel).is_err() {
-            process::exit(INTERRUPTED.into());
+        let failure = Failure::from(error);
+        match job {
+            Some(job) if interrupted => failure.advise(self.leave_or_cancel(job, client)),
+            Some(job) if unreachable => failure.advise(format!("the job may go on: so can you, with --job {job}")),
+            None if unreachable => failure.advise(UNREACHABLE),
+            _ => failure,
         }
-    })
+    }
+
+    /// Returns what has become of the job.
+    fn leave_or_cancel(&self, job: JobId, client: &ClientOptions) -> String {
+        let how = format!("go on with --job {job}, or `coffee cancel {job}`");
+        let seconds = AGAIN.as_secs();
+        let line = format!("job {job} goes on; Ctrl-C again within {seconds} s cancels it\n");
+        // A terminal that goes away sends signals of its own, more than one: without the line there is no second Ctrl-C.
+        if io::stderr().write_all(line.as_bytes()).is_err() || !self.cancel.wait(AGAIN) {
+            return how;
+        }
+        let options = ClientOptions { limit: CANCEL, ..client.clone() };
+        match Client::new(options).cancel(job, &Stop::new()) {
+            Ok((JobSummary { state: JobState::Cancelled, .. }, _)) => format!("job {job} is cancelled"),
+            Ok(_) => format!("job {job} had ended before it could be cancelled"),
+            Err(error) => format!("job {job} can't be cancelled: {error}: {how}"),
+        }
+    }
 }

@@ -4,11 +4,8 @@ use std::{convert::Infallible, net::ToSocketAddrs, thread, time::Duration};
 
 use crossbeam_channel::{bounded, select};
 
-use super::{ClientError, ClientOptions};
-use crate::{
-    Stop,
-    wire::{self, Receiver, Sender, ToClient, ToGateway, WireError},
-};
+use super::{ClientError, tries::Tries};
+use crate::wire::{self, Receiver, Sender, ToClient, ToGateway, WireError};
 
 /// How long one address of a gateway is waited for, before the next is tried.
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
@@ -22,14 +19,14 @@ pub(super) struct Connection {
     pub receiver: Receiver,
 }
 
-/// Opens a connection, says hello, and talks on it; it is closed when that returns, and ends when `stop` is triggered.
+/// Opens a connection to the gateway in turn, says hello, and talks on it; it is closed when that returns, and ends when the
+/// stop is triggered.
 pub(super) fn with<T>(
-    options: &ClientOptions,
-    gateway: &str,
-    stop: &Stop,
+    tries: &mut Tries<'_>,
     talk: impl FnOnce(Connection) -> Result<T, ClientError>,
 ) -> Result<T, ClientError> {
-    let (sender, receiver) = connect(options, gateway)?;
+    let (sender, receiver) = connect(tries.gateway(), tries.patience())?;
+    let stop = tries.stop;
     let breaker = sender.breaker()?;
     let (over, talking) = bounded::<Infallible>(0);
     thread::scope(|scope| {
@@ -43,17 +40,17 @@ pub(super) fn with<T>(
         let watching = thread::Builder::new().name("client stopping".to_owned());
         watching.spawn_scoped(scope, watch).map_err(ClientError::Thread)?;
         let mut connection = Connection { sender, receiver };
-        let said = connection.hello(options).and_then(|()| talk(connection));
+        let said = connection.hello(tries).and_then(|()| talk(connection));
         drop(over);
         said
     })
 }
 
 /// Connects to the first of the gateway's addresses that answers.
-fn connect(options: &ClientOptions, gateway: &str) -> Result<(Sender, Receiver), ClientError> {
+fn connect(gateway: &str, patience: Duration) -> Result<(Sender, Receiver), ClientError> {
     let mut failed = ClientError::Address(std::io::ErrorKind::NotFound.into());
     for address in gateway.to_socket_addrs().map_err(ClientError::Address)? {
-        match wire::connect(address, CONNECT_WAIT, options.patience) {
+        match wire::connect(address, CONNECT_WAIT, patience) {
             Ok(halves) => return Ok(halves),
             Err(error) => failed = error.into(),
         }
@@ -62,9 +59,12 @@ fn connect(options: &ClientOptions, gateway: &str) -> Result<(Sender, Receiver),
 }
 
 impl Connection {
-    fn hello(&mut self, options: &ClientOptions) -> Result<(), ClientError> {
+    fn hello(&mut self, tries: &mut Tries<'_>) -> Result<(), ClientError> {
         wire::greet(&mut self.sender, &mut self.receiver)?;
-        let hello = ToGateway::Hello { token: options.token.clone() };
+        tries.reached();
+        self.sender.set_patience(tries.patience())?;
+        self.receiver.set_patience(tries.patience())?;
+        let hello = ToGateway::Hello { token: tries.options.token.clone() };
         self.ask(&hello, |answer| matches!(answer, ToClient::Welcome).then_some(()))
     }
 

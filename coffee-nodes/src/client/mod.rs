@@ -82,7 +82,7 @@ pub enum Event<'a> {
 pub type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// A client. Each call opens connections of its own and blocks until it is done, has failed, or is stopped; while no gateway
-/// can be reached it tries one after the other, up to the limit of its options. A triggered stop ends it at once, or after
+/// can be reached it tries one after the other, up to the limits of its options. A triggered stop ends it at once, or after
 /// the three seconds that a connection may take to be opened.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -111,7 +111,8 @@ impl Client {
         Session::new(&self.options, submission, Until::Ended, stop, on_event).run().map(|(_, counts)| counts)
     }
 
-    /// Submits a job and leaves it once all of its data is confirmed: nothing more is needed of this client.
+    /// Submits a job and leaves it once all of its data is confirmed: nothing more is needed of this client. Ok promises that
+    /// the job had not failed and was not cancelled by then.
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
@@ -155,7 +156,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let mut tries = Tries::new(&self.options, stop)?;
         loop {
-            match connection::with(&self.options, tries.gateway(), stop, |mut open| open.ask(request, &answer)) {
+            match connection::with(&mut tries, |mut open| open.ask(request, &answer)) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => tries.failed(error, false)?,
             }

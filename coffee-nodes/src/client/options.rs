@@ -9,6 +9,8 @@ pub struct ClientOptions {
     pub gateways: Vec<String>,
     /// What the gateways ask for, where they ask for anything.
     pub token: Option<String>,
+    /// How long it goes on trying before any gateway has answered for the first time: 10 s, as there may be none.
+    pub first: Duration,
     /// How long it goes on trying while it gets nowhere: two minutes, in which a node or broker is long restarted.
     pub limit: Duration,
     /// How long a gateway may say nothing before it is given up: 30 s.
@@ -23,6 +25,7 @@ impl ClientOptions {
         ClientOptions {
             gateways,
             token: None,
+            first: Duration::from_secs(10),
             limit: Duration::from_secs(120),
             patience: Duration::from_secs(30),
             ping_after: Duration::from_secs(5),
@@ -32,10 +35,11 @@ impl ClientOptions {
 
 impl fmt::Debug for ClientOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ClientOptions { gateways, token, limit, patience, ping_after } = self;
+        let ClientOptions { gateways, token, first, limit, patience, ping_after } = self;
         f.debug_struct("ClientOptions")
             .field("gateways", gateways)
             .field("token", &token.as_ref().map(|_| "hidden"))
+            .field("first", first)
             .field("limit", limit)
             .field("patience", patience)
             .field("ping_after", ping_after)

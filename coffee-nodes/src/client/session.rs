@@ -84,7 +84,7 @@ impl<'a> Session<'a> {
         let mut tries = Tries::new(self.options, self.stop)?;
         loop {
             self.got_on = false;
-            match connection::with(self.options, tries.gateway(), self.stop, |open| self.talk(open)) {
+            match connection::with(&mut tries, |open| self.talk(open)) {
                 Ok(done) => return Ok(done),
                 Err(error) => tries.failed(error, self.got_on)?,
             }
@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
             let reading = thread::Builder::new().name("client reading".to_owned());
             reading.spawn_scoped(scope, move || read(receiver, &heard)).map_err(ClientError::Thread)?;
             let said = Instant::now();
-            let done = Talk { session: self, job, sender, incoming, said, taken: 0 }.run();
+            let done = Talk { session: self, job, sender, incoming, said, taken: 0, asked: false }.run();
             breaker.shutdown();
             done
         })
@@ -167,6 +167,8 @@ struct Talk<'s, 'a> {
     said: Instant,
     /// Pieces that came by this connection.
     taken: u64,
+    /// Whether it was asked what has become of the job.
+    asked: bool,
 }
 
 impl Talk<'_, '_> {
@@ -255,11 +257,24 @@ impl Talk<'_, '_> {
                 self.say(&ToGateway::Took { pieces: self.taken })?;
             }
             ToClient::NoResult { sink, reason } => session.results.give_up(&sink, &reason, session.on_event)?,
+            ToClient::Job { summary, .. } if self.asked => return self.left(summary.state).map(Some),
             ToClient::Ended { state, counts } => return self.ended(state, counts).map(Some),
             _ => return Err(OUT_OF_PLACE),
         }
-        let uploaded = self.session.until == Until::Uploaded && self.session.upload.is_complete();
-        Ok(uploaded.then(Vec::new))
+        if self.session.until == Until::Uploaded && self.session.upload.is_complete() && !self.asked {
+            // Its end may be on its way: what is confirmed says nothing of a job that is cancelled meanwhile.
+            self.asked = true;
+            self.say(&ToGateway::Describe { job: self.job })?;
+        }
+        Ok(None)
+    }
+
+    /// All data is confirmed, and this is what has become of the job by then.
+    fn left(&self, state: JobState) -> Result<Vec<Count>, ClientError> {
+        match state {
+            JobState::Waiting { .. } | JobState::Running => Ok(Vec::new()),
+            ended => self.ended(ended, Vec::new()),
+        }
     }
 
     fn ended(&self, state: JobState, counts: Vec<Count>) -> Result<Vec<Count>, ClientError> {

@@ -73,6 +73,8 @@ pub(crate) struct Cluster {
     pub counts: Vec<Count>,
     /// What becomes of the job once all is there.
     pub end: Option<JobState>,
+    /// What the job is said to be whenever it is asked for; none: it runs.
+    pub state: Option<JobState>,
     pub pings: usize,
     /// The most chunks that were unacked at once.
     pub most_unacked: u64,
@@ -225,7 +227,8 @@ impl<'a> Talk<'a> {
             ToGateway::Took { .. } | ToGateway::Pong => Ok(()),
             ToGateway::List => self.say(&ToClient::Jobs { jobs: vec![summary(self.job)] }),
             ToGateway::Describe { job } | ToGateway::Cancel { job } => {
-                self.say(&ToClient::Job { summary: summary(job), errors: Vec::new() })
+                let state = self.cluster.lock().state.clone().unwrap_or(JobState::Running);
+                self.say(&ToClient::Job { summary: JobSummary { state, ..summary(job) }, errors: Vec::new() })
             }
             other => panic!("{other:?}"),
         }

@@ -15,11 +15,12 @@ use proptest::prelude::*;
 
 use super::{
     testing::{Chunk, Cluster, Gateway, Script, summary},
+    upload::Upload,
     *,
 };
 use crate::{
     input::Chunker,
-    job::{JobState, Manifest},
+    job::{JobState, Manifest, Mark},
     wire::{Refusal, WINDOW, WireError},
 };
 
@@ -347,6 +348,40 @@ fn an_upload_is_left_once_it_is_confirmed_and_its_results_are_fetched_later() {
 }
 
 #[test]
+fn a_job_that_is_cancelled_while_it_is_uploaded_is_not_left_as_if_all_was_well() {
+    let cancelled = JobState::Cancelled;
+    let failed = JobState::Failed { reason: "a row was bad".to_owned() };
+    for (state, expected) in [(cancelled, "was cancelled"), (failed, "failed: a row was bad")] {
+        let ((_data, submission), cluster) = (submission(), cluster());
+        cluster.lock().state = Some(state);
+        let gateway = Gateway::start(&cluster, Vec::new());
+        let left = Client::new(options(&[&gateway])).upload(&submission, &Stop::new(), &mut |_| Ok(()));
+        assert_eq!(left.unwrap_err().to_string(), format!("job 0000000000000007-1 {expected}"));
+    }
+}
+
+#[test]
+fn a_gateway_that_never_was_there_is_not_waited_for_as_long_as_one_that_was() {
+    let (_data, submission) = submission();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap(); // takes connections, and does not greet
+    for address in [free, mute.local_addr().unwrap().to_string()] {
+        let start = Instant::now();
+        let options = ClientOptions { first: Duration::from_millis(400), ..ClientOptions::new(vec![address]) };
+        let (ended, _) = submit(options, &submission);
+        assert!(matches!(ended, Err(ClientError::Gateway { .. })), "{ended:?}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+    // One that answers, and is refused, is waited for.
+    let cluster = cluster();
+    let unavailable = Script { refuse: Some(Refusal::Unavailable), ..Script::default() };
+    let gateway = Gateway::start(&cluster, vec![unavailable; 6]);
+    let options = ClientOptions { first: Duration::from_secs(1), ..options(&[&gateway]) };
+    let (ended, _) = submit(options, &submission);
+    ended.unwrap();
+}
+
+#[test]
 fn jobs_are_listed_described_and_cancelled() {
     let cluster = cluster();
     let full = Script { refuse: Some(Refusal::Unavailable), ..Script::default() };
@@ -362,4 +397,19 @@ fn jobs_are_listed_described_and_cancelled() {
 fn a_token_is_not_printed() {
     let options = ClientOptions { token: Some("secret".to_owned()), ..ClientOptions::new(Vec::new()) };
     assert!(!format!("{options:?}").contains("secret"));
+}
+
+#[test]
+fn what_earlier_connections_have_finished_is_not_sent_again() {
+    let (_data, submission) = submission();
+    let mut upload = Upload::new(&submission.tables, CHUNK as usize);
+    let marks: Vec<Mark> = (0..3).map(|table| Mark { table, ..Mark::default() }).collect();
+    upload.start(&marks).unwrap();
+    assert!(upload.can_send());
+    assert!(matches!(upload.acked(0, 1, false), Err(ClientError::Wire(WireError::Protocol(_)))), "none was sent");
+    for table in [2, 0, 1] {
+        assert!(upload.can_send() && !upload.is_complete());
+        upload.acked(table, 0, true).unwrap();
+    }
+    assert!(upload.is_complete() && !upload.can_send());
 }

@@ -12,10 +12,14 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 
 /// The attempts of one call.
 pub(super) struct Tries<'a> {
-    options: &'a ClientOptions,
-    stop: &'a Stop,
+    pub options: &'a ClientOptions,
+    pub stop: &'a Stop,
     gateway: &'a str,
     failures: usize,
+    /// Whether any gateway has ever answered.
+    reached: bool,
+    /// Whether it was said that a gateway is waited for.
+    told: bool,
     /// The longest that the next pause can be.
     ceiling: Duration,
     /// Gives up then, if it gets nowhere.
@@ -26,13 +30,25 @@ impl<'a> Tries<'a> {
     /// Begins with the first gateway.
     pub fn new(options: &'a ClientOptions, stop: &'a Stop) -> Result<Self, ClientError> {
         let gateway = options.gateways.first().ok_or(ClientError::NoGateway)?;
-        let deadline = Instant::now() + options.limit;
-        Ok(Tries { options, stop, gateway, failures: 0, ceiling: PAUSES.0, deadline })
+        let deadline = Instant::now() + options.first;
+        Ok(Tries { options, stop, gateway, failures: 0, reached: false, told: false, ceiling: PAUSES.0, deadline })
     }
 
     /// The one to try.
     pub fn gateway(&self) -> &'a str {
         self.gateway
+    }
+
+    /// How long a gateway may take for its greeting.
+    pub fn patience(&self) -> Duration {
+        if self.reached { self.options.patience } else { self.options.patience.min(self.options.first) }
+    }
+
+    /// A gateway has answered, whatever it will say: they are there.
+    pub fn reached(&mut self) {
+        if !std::mem::replace(&mut self.reached, true) {
+            self.deadline = Instant::now() + self.options.limit;
+        }
     }
 
     /// An attempt has failed, though it may have got on with the work before. Ok: after a pause, the next gateway is to be
@@ -44,13 +60,14 @@ impl<'a> Tries<'a> {
         }
         if got_on {
             self.ceiling = PAUSES.0;
+            self.told = false;
             self.deadline = Instant::now() + self.options.limit;
         }
         let pause = self.ceiling.mul_f64(fastrand::f64());
         if !error.is_passing() || Instant::now() + pause > self.deadline {
             return Err(self.give_up(error));
         }
-        log::warn!("gateway {}: {error}; trying again", self.gateway);
+        self.tell(&error);
         if self.stop.receiver().recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
             return Err(ClientError::Interrupted);
         }
@@ -59,6 +76,15 @@ impl<'a> Tries<'a> {
         let turn = self.failures % self.options.gateways.len().max(1);
         self.gateway = self.options.gateways.get(turn).map_or(self.gateway, String::as_str);
         Ok(())
+    }
+
+    /// Says once that it is waited, however many attempts that takes.
+    fn tell(&mut self, error: &ClientError) {
+        if std::mem::replace(&mut self.told, true) {
+            return log::debug!("gateway {}: {error}; trying again", self.gateway);
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        log::warn!("gateway {}: {error}; trying again for up to {:.0} s", self.gateway, left.as_secs_f64());
     }
 
     /// Names the gateway, where the error is about it.

@@ -61,13 +61,17 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// All chunks of a table below `next` are confirmed.
+    /// All chunks of a table below `next` are confirmed. A table may be finished before all of it is sent on this
+    /// connection: what an earlier one had sent is in the job's results, and the rest need not be sent again.
     pub fn acked(&mut self, table: u16, next: u64, finished: bool) -> Result<(), ClientError> {
-        let sent = self.sent.get_mut(usize::from(table));
-        let sent = sent.filter(|sent| next <= sent.chunks && (sent.finish || !finished));
-        let Some(Sent { mark, .. }) = sent else { return Err(WireError::Protocol("an ack of nothing").into()) };
+        let sent = self.sent.get_mut(usize::from(table)).filter(|sent| next <= sent.chunks);
+        let Some(Sent { mark, finish, .. }) = sent else { return Err(WireError::Protocol("an ack of nothing").into()) };
         mark.next = mark.next.max(next);
         mark.finished |= finished;
+        if finished && !std::mem::replace(finish, true) && usize::from(table) == self.turn {
+            self.chunks = None;
+        }
+        self.pass_finished();
         Ok(())
     }
 

@@ -1,6 +1,9 @@
 //! The thread that reads from a client, and does what it asks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use coffee_core::{codec::EncodeError, frame::JobId};
@@ -30,6 +33,8 @@ pub(super) struct Conversation {
     post: Arc<Post>,
     pieces: Arc<Pieces>,
     fetch: Option<Fetch>,
+    /// Since when there was nothing but pings, with nothing under way.
+    idle: Option<Instant>,
 }
 
 /// Why a request is not answered.
@@ -62,7 +67,7 @@ impl From<EncodeError> for Stop {
 
 impl Conversation {
     pub fn new(house: Arc<House>, receiver: Receiver, post: Arc<Post>) -> Self {
-        Conversation { house, receiver, post, pieces: Arc::default(), fetch: None }
+        Conversation { house, receiver, post, pieces: Arc::default(), fetch: None, idle: None }
     }
 
     /// Serves the client until it leaves or is sent away. Returns once the connection is of no more use to either side,
@@ -100,6 +105,7 @@ impl Conversation {
         if payload > 0 && !matches!(message, ToGateway::Chunk { .. }) {
             return Err(Refused::protocol("a payload where none belongs").into());
         }
+        self.check_idle(&message)?;
         let reply = match message {
             ToGateway::Hello { .. } => return Err(Refused::protocol("a second hello").into()),
             ToGateway::Begin { request, spec } => {
@@ -124,6 +130,21 @@ impl Conversation {
         };
         self.post.say(reply);
         Ok(())
+    }
+
+    /// Sends clients away that only hold a place.
+    fn check_idle(&mut self, message: &ToGateway) -> Result<(), Refused> {
+        let has_session = self.post.session().is_some_and(|session| !session.is_over());
+        let has_fetch = self.fetch.as_ref().is_some_and(|fetch| !fetch.is_over());
+        if has_session || has_fetch || !matches!(message, ToGateway::Ping | ToGateway::Pong | ToGateway::Took { .. }) {
+            self.idle = None;
+            return Ok(());
+        }
+        let since = *self.idle.get_or_insert_with(Instant::now);
+        if since.elapsed() < self.house.options.idle {
+            return Ok(());
+        }
+        Err(Refused::unavailable("nothing is under way, and nothing was asked for: connect again when there is"))
     }
 
     fn describe(&self, job: JobId) -> Result<ToClient, Refused> {

@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::{Builder, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use coffee_core::{
@@ -58,8 +58,10 @@ impl Pieces {
         true
     }
 
-    fn untaken(&self) -> u64 {
-        self.sent.load(Ordering::SeqCst).saturating_sub(self.took.load(Ordering::SeqCst))
+    /// How many the client has taken, and how many it has not.
+    fn taken_and_not(&self) -> (u64, u64) {
+        let took = self.took.load(Ordering::SeqCst);
+        (took, self.sent.load(Ordering::SeqCst).saturating_sub(took))
     }
 }
 
@@ -93,6 +95,11 @@ impl Fetch {
         };
         let thread = Builder::new().name("gateway results".into()).spawn(move || fetcher.run())?;
         Ok(Fetch { stop, thread })
+    }
+
+    /// Whether there is nothing more to be sent.
+    pub fn is_over(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Ends it; waits for at most a call.
@@ -262,18 +269,31 @@ impl Fetcher {
         self.wait_until_untaken(u64::from(RESULT_WINDOW) - 1)
     }
 
+    /// Waits until the client has taken all but so many pieces. One that takes none for too long is sent away, whatever else
+    /// it says: what it has taken it need not fetch again.
     fn wait_until_untaken(&self, most: u64) -> Result<(), End> {
+        let take = self.house.options.take;
+        let (mut known, mut deadline) = (0, Instant::now() + take);
         loop {
+            let (took, untaken) = self.pieces.taken_and_not();
             if self.stop.is_triggered() {
                 return Err(End::Stopped);
             }
-            if self.pieces.untaken() <= most {
+            if untaken <= most {
                 return Ok(());
+            }
+            if took > known {
+                (known, deadline) = (took, Instant::now() + take);
+            }
+            if Instant::now() >= deadline {
+                self.post.close(Some(Refused::unavailable("the client takes no more pieces of results")));
+                return Err(End::Stopped);
             }
             select! {
                 recv(self.pieces.wake.1) -> _ => {}
                 recv(self.stop.receiver()) -> _ => {}
                 recv(self.post.closed().receiver()) -> _ => return Err(End::Stopped),
+                default(deadline.saturating_duration_since(Instant::now())) => {}
             }
         }
     }

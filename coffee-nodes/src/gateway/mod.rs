@@ -142,9 +142,11 @@ impl Gateway {
         self.address
     }
 
-    /// Whether it hears nothing of jobs any more, though nobody has stopped it: its queue or broker is gone for good.
+    /// Whether it is of no more use, though nobody has stopped it: it hears nothing of jobs, or can't call the other nodes, as
+    /// its queues are gone for good; or one of its threads has ended.
     pub fn is_lost(&self) -> bool {
-        self.lost.is_triggered()
+        let ended = [&self.door, &self.entry, &self.keeper].map(|threads| threads.ended().is_some());
+        self.lost.is_triggered() || self.calls.have_ended() || ended != [false; 3]
     }
 
     /// Stops: lets nobody in, tells all clients to try elsewhere, waits a while until what is in hand is confirmed, tells

@@ -30,13 +30,17 @@ pub struct GatewayOptions {
     pub ping: Duration,
     /// A client that is silent for so long, or takes as long for one message, is cut off.
     pub patience: Duration,
+    /// How long a client may stay that has nothing under way and asks for nothing: pings are no reason to be here.
+    pub idle: Duration,
+    /// How long a client may take for a piece of a result until it says that it keeps it.
+    pub take: Duration,
     /// How long a call to the query node or the results node may take.
     pub call: Duration,
 }
 
 impl GatewayOptions {
     /// Listens there: two threads, 256 connections, the cluster's frames a queue, no token, 10 s for the handshake, pings after 5 s,
-    /// cut off after 30 s, 3 s for calls.
+    /// cut off after 30 s, a minute for idle clients, two minutes for a piece, 3 s for calls.
     pub fn new(listen: SocketAddr) -> Self {
         GatewayOptions {
             name: "gateway".to_owned(),
@@ -48,6 +52,8 @@ impl GatewayOptions {
             handshake: Duration::from_secs(10),
             ping: Duration::from_secs(5),
             patience: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            take: Duration::from_secs(120),
             call: Duration::from_secs(3),
         }
     }

@@ -18,7 +18,8 @@ pub struct QueryOptions {
     pub max_waiting: usize,
     /// Most jobs that are known, at least 1, ended ones included; the oldest of those make room.
     pub max_known: usize,
-    /// How long the client of a job may be away before its upload is finished; then the job is cancelled.
+    /// How long the client of a job may be away before its upload is finished, or there without sending anything though it
+    /// could; then the job is cancelled. Counted while the query node is called, and anew after its restart.
     pub client_timeout: Duration,
     /// How long a job is listed after its end.
     pub keep: Duration,
@@ -65,7 +66,7 @@ impl QueryOptions {
         self
     }
 
-    /// Sets how long a client may be away.
+    /// Sets how long a client may be away, or be idle.
     #[must_use]
     pub fn client_timeout(mut self, limit: Duration) -> Self {
         self.client_timeout = limit;

@@ -134,6 +134,11 @@ impl Progress {
         matches!(self.phase, Phase::Ended { .. })
     }
 
+    /// Whether all that was asked for is there.
+    pub fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Ended { ending: Ending::Done, .. })
+    }
+
     /// Whether all of its tables are finished.
     pub fn is_uploaded(&self) -> bool {
         self.marks.iter().all(|mark| mark.finished)

@@ -25,13 +25,20 @@ pub use sender::Sender;
 use coffee_core::frame::{Count, JobId};
 use serde::{Deserialize, Serialize};
 
-use crate::job::{ErrorReport, JobSpec, JobState, JobSummary, Mark, Place};
+use crate::{
+    bounded,
+    job::{ErrorReport, JobSpec, JobState, JobSummary, Mark, Place},
+};
 
 /// The version of the protocol.
 pub const VERSION: u16 = 1;
 
-/// No message is longer, in bytes: a manifest with thousands of files fits. What is decoded may take fifty times as much.
+/// No message is longer, in bytes: a manifest with thousands of files fits. What is decoded takes a few times as much, as
+/// its sequences are bounded while they are decoded.
 pub const MAX_MESSAGE: u32 = (1 << 20) + (64 << 10);
+
+/// No job has more results: a plan has at most 64 sinks, and rejected rows.
+const MAX_RESULTS: usize = 128;
 
 /// No payload is longer, in bytes: a chunk has to fit a frame.
 pub const MAX_PAYLOAD: u32 = 8 << 20;
@@ -90,6 +97,7 @@ pub enum ToGateway {
         /// The job.
         job: JobId,
         /// How many pieces of each result the client has already; results that are not named: none.
+        #[serde(deserialize_with = "bounded::items::<_, _, MAX_RESULTS>")]
         have: Vec<(String, u64)>,
     },
     /// The client keeps so many pieces that came by this connection.

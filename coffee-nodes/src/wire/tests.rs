@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coffee_core::frame::JobId;
+use coffee_core::frame::{JobId, Sinks};
 use proptest::prelude::*;
 
 use super::*;
-use crate::job::Place;
+use crate::job::{FileManifest, JobSpec, Manifest, Place, TableManifest};
 
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -201,4 +201,44 @@ fn the_last_word_arrives_though_more_came_than_was_read() {
     assert_eq!(said.len(), 9);
     drop(raw);
     ends.join().unwrap();
+}
+
+/// What comes out at the other end of a connection.
+fn passed(message: &ToGateway) -> Result<ToGateway, WireError> {
+    let (raw, _, mut receiver) = pair(long());
+    let (mut sender, _) = connection::split(raw, long()).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || sender.send(message, &[]).unwrap());
+        receiver.next().map(|(message, _)| message)
+    })
+}
+
+fn begin(tables: Vec<TableManifest>) -> ToGateway {
+    let manifest = Manifest { chunk_bytes: 1, tables };
+    ToGateway::Begin { request: 1, spec: JobSpec { parameters: vec![7], sinks: Sinks::ALL, strict: true, manifest } }
+}
+
+fn table(files: usize) -> TableManifest {
+    let file = FileManifest { name: String::new(), bytes: 0, ends: 0, header: Vec::new() };
+    TableManifest { name: String::new(), files: vec![file; files] }
+}
+
+#[test]
+fn a_message_that_is_small_for_what_it_holds_is_refused_before_it_takes_memory() {
+    let largest = begin(vec![table(10_000), table(6_000)]);
+    let passes = passed(&largest).unwrap();
+    assert_eq!(passes, largest);
+    let ToGateway::Begin { spec, .. } = passes else { panic!("{passes:?}") };
+    let held = |table: &TableManifest| table.files.capacity() * size_of::<FileManifest>();
+    assert!(spec.manifest.tables.iter().map(held).sum::<usize>() < (4 << 20));
+    let all_within_a_message = MAX_MESSAGE as usize - 64;
+    let worst = [
+        begin(vec![table(0); all_within_a_message / 2]),
+        begin(vec![table(all_within_a_message / 4)]),
+        begin(vec![table(4_000); 60]),
+        ToGateway::Results { job: JobId::default(), have: vec![(String::new(), 0); all_within_a_message / 2] },
+    ];
+    for message in worst {
+        assert!(matches!(passed(&message), Err(WireError::Protocol(_))));
+    }
 }

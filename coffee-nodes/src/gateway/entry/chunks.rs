@@ -38,21 +38,16 @@ impl<'a> Chunks<'a> {
         Ok(Chunks { thread, sender, tickets: HashMap::new(), next: 0, last: Bytes::new() })
     }
 
-    /// The job of the chunk that was taken last can't go on.
-    pub fn blame_last(&self, report: &ErrorReport) {
-        if let Some(ticket) = self.tickets.get(&Tag(self.next)) {
+    /// Gives up what is in hand. With a report the job of the chunk that was taken last can't go on at all; its client is sent
+    /// away all the same, before that is known.
+    pub fn break_off(&mut self, blame_last: Option<&ErrorReport>) {
+        let last = Tag(self.next);
+        for (tag, ticket) in self.tickets.drain() {
             let session = ticket.session();
-            session.fail(ErrorReport { job: Some(session.job()), ..report.clone() });
-            self.thread.entry.registry.wake();
-        }
-    }
-
-    /// Gives up what is in hand.
-    pub fn break_off(&mut self) {
-        for (_, ticket) in self.tickets.drain() {
-            ticket
-                .session()
-                .break_off(Refused::unavailable("the gateway lost what it had in hand: go on from the marks"));
+            session.break_off(Refused::unavailable("the gateway lost what it had in hand: go on from the marks"));
+            if let Some(report) = blame_last.filter(|_| tag == last) {
+                session.fail(ErrorReport { job: Some(session.job()), ..report.clone() });
+            }
         }
         self.thread.entry.registry.wake();
     }

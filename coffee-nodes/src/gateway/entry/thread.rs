@@ -59,16 +59,17 @@ impl EntryThread {
         let mut jobs = ClientsJobs { name, registry };
         // What a panicking operator leaves behind is not used again.
         let run = || runner::run(&mut node, &mut transport, &mut Volatile, &mut jobs);
-        let ended = match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(Ok(()) | Err(RunnerError::Transport(TransportError::Stopped))) => return Ok(()),
-            Ok(Err(error)) => Broken::Runner(error),
-            Err(_) => {
-                transport.blame_last(&ErrorReport::now(name, None, Broken::Panicked.to_string()));
-                Broken::Panicked
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(()) | Err(RunnerError::Transport(TransportError::Stopped))) => Ok(()),
+            Ok(Err(error)) => {
+                transport.break_off(None);
+                Err(Broken::Runner(error))
             }
-        };
-        transport.break_off();
-        Err(ended)
+            Err(_) => {
+                transport.break_off(Some(&ErrorReport::now(name, None, Broken::Panicked.to_string())));
+                Err(Broken::Panicked)
+            }
+        }
     }
 }
 

@@ -109,7 +109,8 @@ impl Session {
             let mark = known.unwrap_or(Mark { table: at as u16, ..Mark::default() });
             Table { progress: Progress::new(mark), told: Some(mark), saved: mark }
         });
-        let state = State {
+        let ended = state.is_ended();
+        let mut state = State {
             phase: Phase::of(state),
             tables: tables.collect(),
             told: Told::Nothing,
@@ -120,6 +121,9 @@ impl Session {
             called: Instant::now(),
             urgent: false,
         };
+        if ended {
+            state.give_marks_up(); // an earlier session knows them better
+        }
         let session =
             Session { head, epoch, manifest: spec.manifest, sources, state: Mutex::new(state), news, room: bounded(1) };
         session.wake();
@@ -216,6 +220,11 @@ impl Session {
         state.failure.is_some() || state.phase.is_last()
     }
 
+    /// Whether the client has nothing more to hear of it.
+    pub fn is_over(&self) -> bool {
+        self.state().phase.is_last()
+    }
+
     /// The job can't go on, and the query node is to be told why.
     pub fn fail(&self, report: ErrorReport) {
         let mut state = self.state();
@@ -292,6 +301,10 @@ enum Next {
 }
 
 impl State {
+    fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Ended(JobState::Done))
+    }
+
     fn is_full(&self) -> bool {
         let in_hand: usize = self.tables.iter().map(|table| table.progress.in_hand()).sum();
         in_hand >= WINDOW as usize && !self.phase.is_last()

@@ -57,11 +57,7 @@ fn tell_marks(tables: &mut [Table], told: &mut Told, done: bool, news: &mut News
     let begun = std::mem::replace(told, Told::Started) == Told::Started;
     let mut marks = Vec::new();
     for table in tables {
-        let mut mark = table.progress.mark();
-        if done {
-            mark.next += table.progress.chunks_in_hand();
-            mark.finished = true;
-        }
+        let mark = table.progress.mark_of(done);
         // One that is to be told again is told once it is finished again.
         let changed = table.told.map_or(mark.finished, |told| told != mark);
         if begun && changed {

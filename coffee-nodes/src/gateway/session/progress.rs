@@ -30,14 +30,19 @@ impl Progress {
         self.mark
     }
 
+    /// As [`mark`](Self::mark); of a job that is done, all that is in hand has arrived, and nothing follows.
+    pub fn mark_of(&self, done: bool) -> Mark {
+        if !done {
+            return self.mark;
+        }
+        let last = self.in_hand.iter().rev().find_map(|item| item.next);
+        let next = self.mark.next + self.in_hand.len() as u64 - u64::from(self.ends());
+        Mark { next, place: last.unwrap_or(self.mark.place), finished: true, ..self.mark }
+    }
+
     /// How many are in hand, the end included.
     pub fn in_hand(&self) -> usize {
         self.in_hand.len()
-    }
-
-    /// How many chunks are in hand, the end not counted.
-    pub fn chunks_in_hand(&self) -> u64 {
-        self.in_hand.len() as u64 - u64::from(self.ends())
     }
 
     /// The number of the chunk that comes next; `None` behind the table's end.

@@ -68,8 +68,9 @@ fn many_acks_are_told_as_one() {
 fn marks_are_renewed_when_they_change_and_as_a_lease_and_at_the_end() {
     let session = session(JobState::Running);
     assert_eq!(session.duty(later(4)), None);
+    let ticket = chunk(&session, 0);
     assert_eq!(session.duty(later(6)), Some(Duty::Renew { epoch: 3, marks: vec![] }));
-    chunk(&session, 0).confirm();
+    ticket.confirm();
     assert_eq!(session.duty(later(7)), None);
     let changed = session.duty(later(9)).unwrap();
     assert_eq!(changed, Duty::Renew { epoch: 3, marks: vec![mark(1)] });
@@ -168,4 +169,49 @@ fn a_job_of_another_topology_is_not_served() {
     other.head.topology ^= 1;
     let refused = Session::new(other, &topology, bounded(1).0).err().unwrap();
     assert_eq!(refused.code, Refusal::Unavailable);
+}
+
+#[test]
+fn a_session_does_not_speak_for_a_client_that_could_send_and_does_not() {
+    let session = session(JobState::Running);
+    assert_eq!(session.duty(later(6)), Some(Duty::Look));
+    assert!(!session.answered(Duty::Look, Ok(JobState::Running)));
+    let ticket = chunk(&session, 0);
+    assert_eq!(session.duty(later(12)), Some(Duty::Renew { epoch: 3, marks: vec![] }), "the cluster's turn");
+    ticket.confirm();
+    let moved = Duty::Renew { epoch: 3, marks: vec![mark(1)] };
+    assert_eq!(session.duty(later(18)), Some(moved.clone()));
+    session.answered(moved, Ok(JobState::Running));
+    assert_eq!(session.duty(later(24)), Some(Duty::Look));
+    session.take(0, None).unwrap().confirm();
+    let last = Duty::Renew { epoch: 3, marks: vec![Mark { finished: true, ..mark(1) }] };
+    assert_eq!(session.duty(later(30)), Some(last.clone()));
+    session.answered(last, Ok(JobState::Running));
+    assert_eq!(session.duty(later(36)), Some(Duty::Renew { epoch: 3, marks: vec![] }), "all is there");
+    let cancelled = JobState::Cancelled;
+    assert!(session.answered(Duty::Look, Ok(cancelled.clone())));
+    assert!(matches!(&session.news().messages[..], [.., ToClient::Ended { state, .. }] if *state == cancelled));
+}
+
+#[test]
+fn the_last_marks_of_a_job_that_is_done_are_kept_as_well() {
+    let session = session(JobState::Running);
+    session.news();
+    let tickets = [chunk(&session, 0), chunk(&session, 1)];
+    let end = session.take(0, None).unwrap();
+    session.leave();
+    let first = session.duty(Instant::now()).unwrap();
+    assert!(session.answered(first, Ok(JobState::Done)));
+    tickets.into_iter().chain([end]).for_each(Ticket::confirm);
+    assert!(!session.is_gone(), "its marks are not kept");
+    let finished = Mark { finished: true, ..mark(2) };
+    let last = Duty::Renew { epoch: 3, marks: vec![finished] };
+    assert_eq!(session.duty(Instant::now()), Some(last.clone()));
+    assert!(!session.answered(last.clone(), Err(Refused::unavailable("gone"))));
+    assert_eq!(session.duty(later(2)), Some(last.clone()), "that is said until it is heard");
+    session.answered(last, Ok(JobState::Done));
+    assert_eq!(session.duty(later(100)), None);
+    assert!(session.is_gone());
+    let fetched = self::session(JobState::Done);
+    assert_eq!(fetched.duty(later(100)), None, "a session that only fetches knows nothing better");
 }

@@ -126,6 +126,39 @@ fn who_answers_pings_stays() {
 }
 
 #[test]
+fn who_only_pings_does_not_keep_a_place() {
+    let (mut cluster, within) = impatient();
+    cluster.options.idle = Duration::from_millis(400);
+    let gateway = cluster.gateway();
+    let (mut idle, mut client) = (Peer::connect(&gateway), Peer::connect(&gateway));
+    let spec = cluster.spec("sales");
+    let job = client.begin(&spec);
+    client.start(job, &spec);
+    let begin = Instant::now();
+    let word = loop {
+        assert!(begin.elapsed() < within, "it stays for ever");
+        assert_eq!(client.ask(&ToGateway::Ping), ToClient::Pong, "a session is a reason to be here");
+        match idle.ask(&ToGateway::Ping) {
+            ToClient::Pong => std::thread::sleep(Duration::from_millis(20)),
+            other => break other,
+        }
+    };
+    assert!(matches!(word, ToClient::Refused { code: Refusal::Unavailable, .. }), "{word:?}");
+    assert!(begin.elapsed() >= cluster.options.idle);
+    // Once the job has ended, the session is none any more.
+    client.say(&ToGateway::Cancel { job });
+    let begin = Instant::now();
+    loop {
+        assert!(begin.elapsed() < within, "it stays for ever");
+        match client.ask(&ToGateway::Ping) {
+            ToClient::Refused { code, .. } => break assert_eq!(code, Refusal::Unavailable),
+            _ => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+    gateway.stop(soon()).unwrap();
+}
+
+#[test]
 fn who_asks_and_does_not_read_is_cut_off() {
     let (cluster, within) = impatient();
     let gateway = cluster.gateway();

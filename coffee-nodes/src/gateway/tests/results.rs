@@ -1,6 +1,10 @@
 //! Results come as they become complete, piece by piece, as fast as the client takes them.
 
-use std::{sync::atomic::Ordering, thread, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
 
 use coffee_core::frame::JobId;
 
@@ -8,7 +12,7 @@ use super::support::*;
 use crate::{
     cluster::{Control, QueryClient},
     job::JobState,
-    wire::{RESULT_WINDOW, ToClient, ToGateway},
+    wire::{RESULT_WINDOW, Refusal, ToClient, ToGateway},
 };
 
 impl Cluster {
@@ -89,6 +93,38 @@ fn what_the_client_has_is_not_sent_again_and_a_window_bounds_what_it_does_not_ta
     }
     // The session went on meanwhile.
     assert_eq!(client.ask(&ToGateway::Ping), ToClient::Pong);
+    gateway.stop(soon()).unwrap();
+}
+
+#[test]
+fn who_takes_no_pieces_is_sent_away_whatever_it_says() {
+    let mut cluster = Cluster::new(false);
+    cluster.options.take = Duration::from_millis(500);
+    let gateway = cluster.gateway();
+    let mut client = Peer::connect(&gateway);
+    let job = job(&cluster, &mut client);
+    cluster.complete(job, "large-sales", 100);
+    let mut fetching = Peer::connect(&gateway);
+    fetching.say(&ToGateway::Results { job, have: vec![] });
+    // As long as it takes them, it may take its time.
+    for number in 0..8 {
+        assert_eq!(fetching.next_piece(), piece("large-sales", number, false));
+        thread::sleep(Duration::from_millis(100));
+        fetching.say(&ToGateway::Took { pieces: number + 1 });
+    }
+    for number in 8..8 + u64::from(RESULT_WINDOW) {
+        assert_eq!(fetching.next_piece(), piece("large-sales", number, false));
+    }
+    let deadline = soon();
+    let word = loop {
+        assert!(Instant::now() < deadline, "it is waited for without end");
+        fetching.say(&ToGateway::Took { pieces: 8 });
+        match fetching.ask(&ToGateway::Ping) {
+            ToClient::Pong => thread::sleep(Duration::from_millis(10)),
+            other => break other,
+        }
+    };
+    assert!(matches!(word, ToClient::Refused { code: Refusal::Unavailable, .. }), "{word:?}");
     gateway.stop(soon()).unwrap();
 }
 

@@ -1,11 +1,11 @@
 //! Sessions begin, wait, take over from each other, and end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::support::*;
 use crate::{
     job::{JobState, Mark},
-    wire::{Refusal, ToClient, ToGateway},
+    wire::{Refusal, ToClient, ToGateway, WINDOW},
 };
 
 /// Starts a session again and again until its mark is there: marks may lag.
@@ -93,6 +93,45 @@ fn jobs_wait_for_their_turn_and_hear_of_it() {
     eager.chunk(0, b"rows").unwrap();
     assert_eq!(eager.last_word(), Some(Refusal::Protocol));
     gateway.stop(soon()).unwrap();
+}
+
+#[test]
+fn who_only_pings_loses_its_job_and_who_is_held_back_does_not() {
+    // More than the five seconds after which a session speaks up anyway.
+    let mut cluster = Cluster::with("memory:", false, |options| options.client_timeout(Duration::from_secs(7)));
+    cluster.options.queue_frames = 4;
+    let gateway = cluster.gateway();
+    let spec = cluster.spec("sales");
+    let (mut held_back, mut idle) = (Peer::connect(&gateway), Peer::connect(&gateway));
+    let jobs = [&mut held_back, &mut idle].map(|client| {
+        let job = client.begin(&spec);
+        client.start(job, &spec);
+        job
+    });
+    (0..u64::from(WINDOW)).for_each(|seq| held_back.chunk(seq, b"rows").unwrap());
+    let mut watching = Peer::connect(&gateway);
+    let mut states = || match watching.ask(&ToGateway::List) {
+        ToClient::Jobs { jobs } => jobs.into_iter().map(|job| job.state).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    eventually("the idle one is cancelled", || {
+        held_back.say(&ToGateway::Ping);
+        idle.say(&ToGateway::Ping);
+        states() == [JobState::Running, JobState::Cancelled]
+    });
+    while idle.next() != (ToClient::Ended { state: JobState::Cancelled, counts: vec![] }) {}
+    let ToClient::Job { errors, .. } = watching.ask(&ToGateway::Describe { job: jobs[1] }) else { panic!("no job") };
+    assert!(errors[0].text.contains("sent nothing"), "{errors:?}");
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(3) {
+        held_back.say(&ToGateway::Ping);
+        assert!(
+            matches!(watching.ask(&ToGateway::List), ToClient::Jobs { jobs } if jobs[0].state == JobState::Running)
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Its queue has no room, so what is in hand is waited for in vain.
+    gateway.stop(Instant::now() + Duration::from_secs(2)).unwrap();
 }
 
 #[test]

@@ -118,11 +118,16 @@ impl Cluster {
 
     /// On that broker; so many jobs run at a time.
     pub fn on(url: &str, hosted: bool, running: usize) -> Self {
+        Self::with(url, hosted, |options| options.max_running(running))
+    }
+
+    /// On that broker, with such a query node.
+    pub fn with(url: &str, hosted: bool, set: impl FnOnce(QueryOptions) -> QueryOptions) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let broker = open(url, soon()).unwrap();
         let names = Names::new(&format!("gateway-{}", NEXT.fetch_add(1, Ordering::Relaxed))).unwrap();
         let (topology, state) = (topology(hosted), tempfile::tempdir().unwrap());
-        let options = QueryOptions::new(state.path()).max_running(running);
+        let options = set(QueryOptions::new(state.path()));
         let query = QueryNode::start(broker.clone(), &names, topology.clone(), options).unwrap();
         let shelf = Arc::new(Shelf::default());
         let serves = shelf.clone();

@@ -119,16 +119,16 @@ impl Desk {
         }
     }
 
-    /// Cancels jobs whose data is not complete and whose clients are gone.
+    /// Cancels jobs whose data is not complete and whose clients are gone, or there and don't go on.
     pub(super) fn cancel_abandoned(&mut self, now: Now, effects: &mut Effects) {
-        let limit = self.rules.client_timeout;
+        let (limit, heard) = (self.rules.client_timeout, self.hearing.so_far(now.instant));
         let abandoned = self.jobs.iter().filter(|(_, entry)| {
-            let away = now.instant.saturating_duration_since(entry.renewed) >= limit;
+            let away = heard.saturating_sub(entry.renewed) >= limit;
             away && !entry.progress.has_ended() && !entry.progress.is_uploaded()
         });
         let abandoned: Vec<JobId> = abandoned.map(|(number, _)| self.id(*number)).collect();
         for job in abandoned {
-            let text = format!("cancelled, as its client was away for {} s", limit.as_secs());
+            let text = format!("cancelled, as its client was away or sent nothing for {} s", limit.as_secs());
             self.note(own_report(job, text, now), effects);
             // It is known, so this can't be refused.
             let _ = self.end(job, Ending::Cancelled, now, effects);

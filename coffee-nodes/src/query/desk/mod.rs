@@ -8,6 +8,7 @@
 //! is kept is all that a later life needs: it answers as if there had been no restart.
 
 mod ending;
+mod hearing;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,9 @@ use std::{
 
 use coffee_core::frame::JobId;
 
+use self::hearing::Hearing;
 use super::{
-    effects::Effects,
+    effects::{Change, Effects},
     record::{Ending, Minted, Phase, Progress},
     rules::{Rules, size},
 };
@@ -57,21 +59,34 @@ pub(super) struct Kept {
     pub jobs: BTreeMap<u64, (Minted, Progress)>,
 }
 
+impl Kept {
+    /// Keeps what has changed.
+    pub fn apply(&mut self, desk: &Desk, changes: &BTreeMap<u64, Change>) {
+        self.highest = desk.highest();
+        for number in changes.keys() {
+            match desk.record(*number) {
+                Some((minted, progress)) => drop(self.jobs.insert(*number, (minted.clone(), progress.clone()))),
+                None => drop(self.jobs.remove(number)),
+            }
+        }
+    }
+}
+
 /// One job, with what a restart begins anew.
 struct Entry {
     minted: Minted,
     progress: Progress,
     /// Bytes that describe it.
     size: usize,
-    /// When its client was last heard of.
-    renewed: Instant,
+    /// When its client last went on, by the clock of [`Hearing`].
+    renewed: Duration,
     /// When its end is to be told again.
     tell_at: Instant,
 }
 
 impl Entry {
-    fn new(minted: Minted, progress: Progress, now: Now) -> Self {
-        Entry { size: size(&minted), minted, progress, renewed: now.instant, tell_at: now.instant }
+    fn new(minted: Minted, progress: Progress, now: Now, renewed: Duration) -> Self {
+        Entry { size: size(&minted), minted, progress, renewed, tell_at: now.instant }
     }
 }
 
@@ -83,17 +98,19 @@ pub(super) struct Desk {
     jobs: BTreeMap<u64, Entry>,
     /// The jobs by their requests.
     requests: HashMap<u128, u64>,
+    hearing: Hearing,
 }
 
 impl Desk {
     /// Goes on with what was kept. Clients that are away have all their time again.
     pub fn new(rules: Arc<Rules>, kept: Kept, now: Now) -> Self {
+        let hearing = Hearing::new(rules.client_timeout, now.instant);
         let requests = kept.jobs.iter().map(|(number, (minted, _))| (minted.request, *number)).collect();
         let entries = kept.jobs.into_iter().map(|(number, (minted, progress))| {
             let progress = ending::under(&rules, progress);
-            (number, Entry::new(minted, progress, now))
+            (number, Entry::new(minted, progress, now, hearing.so_far(now.instant)))
         });
-        Desk { jobs: entries.collect(), rules, cluster: kept.cluster, highest: kept.highest, requests }
+        Desk { jobs: entries.collect(), rules, cluster: kept.cluster, highest: kept.highest, requests, hearing }
     }
 
     /// The highest number that was minted.
@@ -108,6 +125,7 @@ impl Desk {
 
     /// Answers a call. Calls that come again get the same answer and change nothing more.
     pub fn decide(&mut self, request: QueryRequest, now: Now) -> (Result<QueryReply, QueryError>, Effects) {
+        self.hearing.heard(now.instant);
         let mut effects = Effects::default();
         let fx = &mut effects;
         let answer = match request {
@@ -210,7 +228,8 @@ impl Desk {
             ended_ms,
             bytes: minted.bytes(),
             chunks: progress.marks.iter().fold(0, |sum, mark| sum.saturating_add(mark.next)),
-            uploaded: progress.is_uploaded(),
+            // What is done had all of its data, though the last marks may have been lost with their gateway.
+            uploaded: progress.is_uploaded() || progress.is_done(),
         }
     }
 
@@ -221,8 +240,11 @@ impl Desk {
     }
 
     fn live(&self) -> LiveSet {
-        let live = self.jobs.iter().filter(|(_, entry)| !entry.progress.has_ended()).map(|(number, _)| *number);
-        LiveSet { cluster: self.cluster, highest: self.highest, live: live.collect() }
+        let live = || self.jobs.iter().filter(|(_, entry)| !entry.progress.has_ended());
+        // The last to come stays: the lowest number.
+        let topologies = live().rev().map(|(number, entry)| (entry.minted.topology, *number)).collect();
+        let live = live().map(|(number, _)| *number).collect();
+        LiveSet { cluster: self.cluster, highest: self.highest, live, topologies }
     }
 
     /// Puts a report into the log, and to the job that it is about.

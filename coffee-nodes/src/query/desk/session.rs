@@ -37,14 +37,15 @@ impl Desk {
         self.highest += 1;
         let number = self.highest;
         self.requests.insert(request, number);
-        self.jobs.insert(number, Entry::new(minted, progress, now));
+        self.jobs.insert(number, Entry::new(minted, progress, now, self.hearing.so_far(now.instant)));
         effects.minted(number);
         effects.tell.push(Control::Minted(self.id(number)));
         self.admit(effects);
         Ok(self.id(number))
     }
 
-    /// Makes a caller with data the one session of its job; one without only learns what there is.
+    /// Makes a caller with data the one session of its job, and gives it all the time that a client may be idle; one without
+    /// only learns what there is.
     pub(super) fn attach(
         &mut self,
         job: JobId,
@@ -53,12 +54,13 @@ impl Desk {
         now: Now,
         effects: &mut Effects,
     ) -> Result<Attached, QueryError> {
+        let heard = self.hearing.so_far(now.instant);
         let entry = self.served(job)?;
         if let Some(spec) = spec {
             refuse_other(job, &entry.minted, spec)?;
             if !entry.progress.has_ended() {
                 let new = entry.progress.attach(session).map_err(|Outdated| QueryError::Superseded)?;
-                entry.renewed = now.instant;
+                entry.renewed = heard;
                 if new {
                     effects.moved(job.number);
                     effects.tell.push(Control::Attached { job, epoch: entry.progress.epoch });
@@ -70,7 +72,7 @@ impl Desk {
         Ok(Attached { head, spec, epoch: progress.epoch, marks: progress.marks, state })
     }
 
-    /// A session is alive, and so far.
+    /// A session's client goes on, and is so far. Of a job that has ended meanwhile, that completes what is told of it.
     pub(super) fn renew(
         &mut self,
         job: JobId,
@@ -79,15 +81,15 @@ impl Desk {
         now: Now,
         effects: &mut Effects,
     ) -> Result<JobState, QueryError> {
+        let heard = self.hearing.so_far(now.instant);
         let entry = self.served(job)?;
-        if !entry.progress.has_ended() {
-            if entry.progress.epoch != epoch {
-                return Err(QueryError::Superseded);
-            }
-            entry.renewed = now.instant;
-            if entry.progress.advance(marks) {
-                effects.moved(job.number);
-            }
+        let is_newest = entry.progress.epoch == epoch;
+        if !is_newest && !entry.progress.has_ended() {
+            return Err(QueryError::Superseded);
+        }
+        entry.renewed = heard;
+        if is_newest && entry.progress.advance(marks) {
+            effects.moved(job.number);
         }
         self.state(job)
     }

@@ -89,6 +89,35 @@ fn a_client_that_is_away_loses_its_job_before_its_upload_is_finished() {
 }
 
 #[test]
+fn time_in_which_nobody_is_heard_is_not_the_clients() {
+    let mut office = Office::new();
+    let job = office.begin(1).unwrap();
+    office.deaf(seconds(3600));
+    office.deaf(seconds(3600));
+    assert_eq!(office.is(job), JobState::Running, "the broker was away");
+    office.pass(seconds(4));
+    assert_eq!(office.is(job), JobState::Running, "and half of its time is left to come back");
+    office.pass(seconds(4));
+    assert_eq!(office.is(job), JobState::Cancelled);
+}
+
+#[test]
+fn the_last_marks_count_also_after_the_end() {
+    let mut office = Office::new();
+    let job = office.begin(1).unwrap();
+    office.attach(job, 10, Some(spec(5))).unwrap();
+    assert_eq!(office.state(QueryRequest::Complete { job }), Ok(JobState::Done));
+    assert!(office.list()[0].uploaded, "what is done had all its data");
+    let renew = |epoch, marks| QueryRequest::Renew { job, epoch, marks };
+    assert_eq!(office.state(renew(0, vec![finished(0, 9)])), Ok(JobState::Done));
+    assert_eq!(office.list()[0].chunks, 0, "an older session does not count");
+    assert_eq!(office.state(renew(1, vec![finished(0, 4), finished(1, 3)])), Ok(JobState::Done));
+    assert_eq!(office.list()[0].chunks, 7);
+    office.restart(2);
+    assert_eq!(office.list()[0].chunks, 7, "that is kept");
+}
+
+#[test]
 fn the_newest_session_counts() {
     let mut office = Office::new();
     let job = office.begin(1).unwrap();
@@ -161,7 +190,11 @@ fn another_topology_asks_its_own_shards_and_serves_its_own_jobs() {
     assert_eq!(office.state(QueryRequest::Cancel { job: running[0] }), Ok(JobState::Cancelled));
     assert_eq!(office.is(new), JobState::Running, "past the one that can't be served");
     assert_eq!(office.is(jobs[3]), JobState::Waiting { before: 0 });
-    let live = LiveSet { cluster: CLUSTER, highest: 5, live: vec![3, 4, 5] };
+    let versions = [2, 1].map(|shards| rules(shards).version());
+    let topologies = versions.into_iter().zip([3, 5]).collect();
+    let live = LiveSet { cluster: CLUSTER, highest: 5, live: vec![3, 4, 5], topologies };
+    assert_eq!(versions.map(|version| live.foreign(version).map(|job| job.number)), [Some(5), Some(3)]);
+    assert_eq!(LiveSet { topologies: [(versions[0], 3)].into(), ..live.clone() }.foreign(versions[0]), None);
     assert_eq!(office.call(QueryRequest::Live), Ok(QueryReply::Live(live)));
     assert_eq!(office.state(QueryRequest::Cancel { job: jobs[3] }), Ok(JobState::Cancelled));
 }

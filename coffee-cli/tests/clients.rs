@@ -1,0 +1,150 @@
+//! Clients of real clusters: how they give up, are interrupted and leave their jobs.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "test code, which fails by panicking")]
+
+mod support;
+
+use std::{
+    net::TcpListener,
+    path::Path,
+    process::Child,
+    thread,
+    time::{Duration, Instant},
+};
+
+use support::{
+    Data,
+    cluster::{Cluster, broker, job_of, kill, wait_until},
+    coffee, said,
+};
+
+/// What `coffee jobs --json` says of a job: the part behind this key, up to the next comma.
+fn says(cluster: &Cluster, job: &str, key: &str) -> String {
+    let jobs = cluster.says(&["jobs", job, "--json"]);
+    let value = jobs.split(&format!("\"{key}\":")).nth(1).unwrap();
+    value.split([',', '}']).next().unwrap().trim_matches('"').to_owned()
+}
+
+/// Waits for a client's end: its exit code, and what is left of its stderr.
+fn end(child: Child) -> (i32, String) {
+    let (code, stdout, stderr) = said(child.wait_with_output().unwrap());
+    assert_eq!(stdout, "", "{stderr}");
+    (code, stderr)
+}
+
+/// Data that takes a cluster much longer than the test.
+fn long() -> Data {
+    let data = Data::generated(1, 40_000, &["2024-01"]);
+    let folder = data.path().join("transactions");
+    for number in 0..600 {
+        std::fs::hard_link(folder.join("transactions_202401.csv"), folder.join(format!("{number}.csv"))).unwrap();
+    }
+    data
+}
+
+#[test]
+fn jobs_are_left_cancelled_and_listed_as_they_are() {
+    let (broker, long) = (broker(), long());
+    let cluster = Cluster::start(&broker, &["--name", "clients", "--running", "9"]);
+    a_detached_job_that_is_cancelled_is_no_success(&cluster, long.path());
+    thread::scope(|scope| {
+        scope.spawn(|| the_first_ctrl_c_leaves_the_job(&cluster, long.path()));
+        scope.spawn(|| the_second_ctrl_c_cancels_it(&cluster, long.path()));
+        scope.spawn(|| without_a_terminal_nothing_is_cancelled(&cluster, long.path()));
+        scope.spawn(|| what_was_quick_is_listed_with_its_figures(&cluster));
+    });
+    cluster.stop();
+}
+
+fn the_first_ctrl_c_leaves_the_job(cluster: &Cluster, data: &Path) {
+    let out = tempfile::tempdir().unwrap();
+    let mut child = cluster.submitting(data, out.path(), &[]);
+    let job = job_of(&mut child);
+    wait_until("it runs", || says(cluster, &job, "state") == "uploading");
+    kill("INT", child.id());
+    let (code, stderr) = end(child);
+    let first = format!("job {job} goes on; Ctrl-C again within 3 s cancels it");
+    let last = format!("coffee: interrupted; go on with --job {job}, or `coffee cancel {job}`");
+    assert_eq!((code, stderr), (130, format!("{first}\n{last}\n")));
+    assert_eq!(says(cluster, &job, "state"), "uploading");
+    cluster.says(&["cancel", &job]);
+}
+
+fn the_second_ctrl_c_cancels_it(cluster: &Cluster, data: &Path) {
+    let out = tempfile::tempdir().unwrap();
+    let mut child = cluster.submitting(data, out.path(), &[]);
+    let job = job_of(&mut child);
+    kill("INT", child.id());
+    assert_eq!(job_of(&mut child), format!("{job} goes on; Ctrl-C again within 3 s cancels it"));
+    kill("INT", child.id());
+    let (code, stderr) = end(child);
+    assert_eq!((code, stderr), (130, format!("coffee: interrupted; job {job} is cancelled\n")));
+    assert_eq!(says(cluster, &job, "state"), "cancelled");
+}
+
+/// One that closes sends more than one signal.
+fn without_a_terminal_nothing_is_cancelled(cluster: &Cluster, data: &Path) {
+    let out = tempfile::tempdir().unwrap();
+    let mut child = cluster.submitting(data, out.path(), &[]);
+    let job = job_of(&mut child);
+    drop(child.stderr.take());
+    let begin = Instant::now();
+    kill("HUP", child.id());
+    kill("HUP", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert_ne!(says(cluster, &job, "state"), "cancelled");
+    cluster.says(&["cancel", &job]);
+}
+
+/// The only job that there is.
+fn a_detached_job_that_is_cancelled_is_no_success(cluster: &Cluster, data: &Path) {
+    let out = tempfile::tempdir().unwrap();
+    let child = cluster.submitting(data, out.path(), &["--detach"]);
+    let mut jobs = String::new();
+    wait_until("it has begun", || {
+        jobs = cluster.says(&["jobs"]);
+        jobs.contains("uploading")
+    });
+    let job = jobs.split_whitespace().next().unwrap();
+    cluster.says(&["cancel", job]);
+    assert_eq!(end(child), (1, format!("coffee: job {job} was cancelled\n")));
+}
+
+fn what_was_quick_is_listed_with_its_figures(cluster: &Cluster) {
+    let (data, out) = (Data::small(), tempfile::tempdir().unwrap());
+    let mut child = cluster.submitting(data.path(), out.path(), &["--quiet"]);
+    let job = job_of(&mut child);
+    assert_eq!(end(child), (0, String::new()));
+    assert_eq!(says(cluster, &job, "state"), "done");
+    assert_eq!(says(cluster, &job, "uploaded"), "true");
+    wait_until("the last marks are known", || says(cluster, &job, "chunks") == "5"); // one of each table
+}
+
+#[test]
+fn what_is_no_address_of_a_gateway_is_bad_usage() {
+    let data = Data::small();
+    let commands = [&["jobs"][..], &["cancel", "0000000000000001-1"], &["submit", data.path().to_str().unwrap()]];
+    for command in commands {
+        for gateways in ["nonsense", "127.0.0.1:9000,::1:9000", "http://127.0.0.1:9000"] {
+            let output = coffee().args(command).env("COFFEE_GATEWAY", gateways).output().unwrap();
+            let (code, stdout, stderr) = said(output);
+            assert_eq!((code, stdout.as_str(), stderr.lines().count()), (2, "", 1), "{stderr}");
+            assert!(stderr.contains("--gateway") && stderr.contains("HOST:PORT"), "{stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_never_was_there_is_soon_given_up() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let begin = Instant::now();
+    let output = coffee().args(["jobs", "--gateway", &nobody]).output().unwrap();
+    let (code, stdout, stderr) = said(output);
+    assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+    assert!((Duration::from_secs(4)..Duration::from_secs(20)).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    let [waits, gives_up] = stderr.lines().collect::<Vec<_>>()[..] else { panic!("{stderr}") };
+    assert!(waits.contains(&nobody) && waits.contains("trying again for up to 10 s"), "{waits}");
+    let expected = format!("coffee: the cluster: gateway {nobody}: ");
+    assert!(gives_up.starts_with(&expected) && gives_up.ends_with("with --gateway"), "{gives_up}");
+}
