@@ -1,13 +1,17 @@
 //! `coffee gateway`: where clients come in.
 
-use std::{net::SocketAddr, num::NonZeroUsize, thread, time::Instant};
+use std::{net::SocketAddr, num::NonZeroUsize, thread};
 
 use clap::Args;
-use coffee_nodes::gateway::{Gateway, GatewayOptions};
+use coffee_nodes::{
+    cluster::GRACE,
+    gateway::{Gateway, GatewayOptions},
+};
+use log::warn;
 
 use crate::{
     failure::Failure,
-    serve::{GRACE, LOOK_AROUND, ServeArgs, serve},
+    serve::{LOOK_AROUND, ServeArgs, serve},
 };
 
 /// Runs a gateway: clients connect to it, to send data and take results
@@ -65,11 +69,14 @@ pub fn run(args: &GatewayArgs) -> Result<(), Failure> {
         let options = args.flags.options();
         let gateway = Gateway::start(server.broker.clone(), server.names.clone(), server.topology.clone(), options)?;
         server.ready(&format!("gateway={}", gateway.address()));
-        while !server.wait_for(LOOK_AROUND) {
+        while !server.stop.wait(LOOK_AROUND) {
             if gateway.is_lost() {
-                return Err("the broker's queues are gone".into());
+                return Err("its queues at the broker are gone, or one of its threads has ended".into());
             }
         }
-        Ok(gateway.stop(Instant::now() + GRACE)?)
+        if let Err(error) = gateway.stop(server.stop.deadline(GRACE)) {
+            warn!("{error}"); // clients send again what was not acked
+        }
+        Ok(())
     })
 }

@@ -1,9 +1,10 @@
 //! `coffee query-node`: mints jobs and knows how far they are.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use coffee_nodes::{
+    cluster::GRACE,
     query::{QueryNode, QueryOptions},
     sales,
 };
@@ -12,7 +13,7 @@ use log::warn;
 use crate::{
     duration,
     failure::Failure,
-    serve::{GRACE, LOOK_AROUND, ServeArgs, serve},
+    serve::{LOOK_AROUND, ServeArgs, serve},
 };
 
 /// Runs the query node: it takes jobs, lets them run in turn, and keeps how far they are
@@ -63,12 +64,12 @@ pub fn run(args: &QueryNodeArgs) -> Result<(), Failure> {
             .check(sales::check_parameters);
         let node = QueryNode::start(server.broker.clone(), &server.names, server.topology.clone(), options)?;
         server.ready("");
-        while !server.wait_for(LOOK_AROUND) {
+        while !server.stop.wait(LOOK_AROUND) {
             if let Some(end) = node.ended() {
                 return Err(end.into());
             }
         }
-        if let Err(error) = node.stop(Instant::now() + GRACE) {
+        if let Err(error) = node.stop(server.stop.deadline(GRACE)) {
             warn!("not all calls were answered: {error}"); // what was answered is kept, the others come again
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! What all server nodes do around their work: wait for signals, open the broker, say that they are ready, close.
 
+mod closing;
+
 use std::{
     error::Error,
     fs,
@@ -16,6 +18,7 @@ use coffee_mom::{Broker, ConnectError, OpenError};
 use coffee_nodes::{Stop, cluster::Names, up::READY};
 use log::{info, warn};
 
+use self::closing::{Closing, End};
 use crate::{cluster::ClusterArgs, failure::Failure, output, signals};
 
 /// How long a node waits for a broker that is not there yet, or has gone.
@@ -24,12 +27,8 @@ const BROKER: Duration = Duration::from_secs(120);
 /// How long one attempt waits, before it is looked whether to stop.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// How long a node may take to finish what it has in hand: with the broker's closing, below the five seconds that its
-/// process has.
-pub const GRACE: Duration = Duration::from_secs(2);
-
-/// How long the broker may take to close.
-const CLOSING: Duration = Duration::from_secs(1);
+/// The codes with which a broker refuses for a while: that it stops, lacks room, or is not up.
+const PASSING: [&str; 3] = [": 320 ", ": 506 ", ": 541 "];
 
 /// How often a node that only waits looks whether it still works.
 pub const LOOK_AROUND: Duration = Duration::from_secs(1);
@@ -55,20 +54,16 @@ pub struct Server {
     pub names: Names,
     /// The plan under its placement.
     pub topology: Arc<Topology>,
-    /// Triggered by a signal.
+    /// Triggered by a signal, or by the work itself where it can't go on.
     pub stop: Stop,
+    closing: Closing,
     ready_file: Option<PathBuf>,
 }
 
 impl Server {
-    /// Waits so long at most; true once asked to stop.
-    pub fn wait_for(&self, time: Duration) -> bool {
-        let _ = self.stop.receiver().recv_timeout(time); // either way it is looked
-        self.stop.is_triggered()
-    }
-
     /// Says on stdout, and by its file, that the node works.
     pub fn ready(&self, about: &str) {
+        self.closing.ready();
         if let Some(path) = &self.ready_file
             && let Err(error) = fs::write(path, READY)
         {
@@ -80,28 +75,42 @@ impl Server {
     }
 }
 
-/// Opens the broker and lets `work` run until it ends, which it is asked to by a signal.
+/// Opens the broker and lets `work` run until it ends, which it is asked to by a signal. From then on the process has less
+/// than five seconds, which [`Closing`] sees to.
+///
+/// # Errors
+/// Where the work fails, unless because its broker was closed after a signal.
 pub fn serve(
     args: &ServeArgs,
     what: &str,
     work: impl FnOnce(&Server) -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Failure> {
     let (names, topology) = (args.cluster.layout.names()?, args.cluster.layout.topology()?);
-    let stop = signals::stop_on_signals()?;
+    let asked = signals::stop_on_signals()?;
     // One that an earlier life left, killed.
     not_ready(args);
     if args.leash {
-        hold_leash(&stop)?;
+        hold_leash(&asked)?;
     }
+    let stop = Stop::new();
+    let closing = Closing::start(&asked, &stop).map_err(no_thread)?;
     let Some(broker) = open_broker(&args.cluster.broker, &stop)? else { return Ok(()) };
+    closing.keep(broker.clone());
     info!("{what} of {} at its broker", args.cluster.layout.name);
-    let server = Server { broker, names, topology, stop, ready_file: args.ready_file.clone() };
+    let server = Server { broker, names, topology, stop, closing, ready_file: args.ready_file.clone() };
     let done = work(&server);
     not_ready(args);
-    if let Err(error) = server.broker.close(Instant::now() + CLOSING) {
-        warn!("the broker was not closed in order: {error}");
+    match (server.closing.end(), done) {
+        (End::CutOff, Err(error)) => {
+            info!("{what}: {error}, as it was stopped");
+            Ok(())
+        }
+        (_, done) => done.map_err(|error| Failure::work(what, error)),
     }
-    done.map_err(|error| Failure::work(what, error))
+}
+
+fn no_thread(error: io::Error) -> Failure {
+    Failure::work("a thread can't be started", error)
 }
 
 fn not_ready(args: &ServeArgs) {
@@ -119,7 +128,7 @@ pub fn open_broker(url: &str, stop: &Stop) -> Result<Option<Arc<dyn Broker>>, Fa
         match coffee_mom::open(url, Instant::now() + ATTEMPT) {
             Ok(broker) => return Ok(Some(broker)),
             Err(_) if stop.is_triggered() => return Ok(None),
-            Err(OpenError::Connect(error @ ConnectError::Unreachable(_))) if Instant::now() < until => {
+            Err(OpenError::Connect(error)) if passes(&error) && Instant::now() < until => {
                 if !std::mem::replace(&mut told, true) {
                     warn!("{error}; it is waited for");
                 }
@@ -127,6 +136,16 @@ pub fn open_broker(url: &str, stop: &Stop) -> Result<Option<Arc<dyn Broker>>, Fa
             Err(error @ OpenError::Connect(_)) => return Err(Failure::work("the broker", error)),
             Err(error) => return Err(Failure::usage("--broker", error)),
         }
+    }
+}
+
+/// Whether it may be otherwise a little later.
+fn passes(error: &ConnectError) -> bool {
+    match error {
+        ConnectError::Unreachable(_) => true,
+        // Of a broker that is about to start, or to stop: 541, say, where its virtual host is not up yet.
+        ConnectError::Refused(text) => PASSING.iter().any(|code| text.contains(code)),
+        _ => false,
     }
 }
 
@@ -138,9 +157,20 @@ fn hold_leash(stop: &Stop) -> Result<(), Failure> {
         while matches!(io::stdin().lock().read(&mut buffer), Ok(read) if read > 0) {}
         stop.trigger();
     };
-    thread::Builder::new()
-        .name("leash".into())
-        .spawn(hold)
-        .map_err(|error| Failure::work("a thread can't be started", error))?;
+    thread::Builder::new().name("leash".into()).spawn(hold).map_err(no_thread)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_is_about_to_start_is_waited_for() {
+        let refused = |text: &str| passes(&ConnectError::Refused(format!("the broker closed the connection: {text}")));
+        assert!(refused("541 INTERNAL_ERROR - access to vhost '/' refused for user 'guest': vhost '/' is down"));
+        assert!(refused("320 CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"));
+        assert!(!refused("501 FRAME_ERROR - type 541, all octets = <<>>"));
+        assert!(passes(&ConnectError::Unreachable("refused".into())) && !passes(&ConnectError::Credentials));
+    }
 }

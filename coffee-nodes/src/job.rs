@@ -3,12 +3,24 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use coffee_core::frame::{JobId, Sinks};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{bounded, input::LINE_LIMIT};
+
+/// The most bytes of a job's parameters that are decoded (1 MiB).
+const MAX_PARAMETERS: usize = 1 << 20;
+
+/// The most tables and files, counted together, that a manifest is decoded with.
+const MAX_FILES: usize = 16 << 10;
+
+/// The most bytes of a table's or file's name.
+const MAX_NAME: usize = 4096;
 
 /// All that a client asks for, fixed when its job is minted: resuming with another is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSpec {
     /// The plan's parameters, encoded as [`Plan::encode_parameters`](coffee_core::plan::Plan::encode_parameters) does.
+    #[serde(deserialize_with = "bounded::bytes::<_, MAX_PARAMETERS>")]
     pub parameters: Vec<u8>,
     /// Which of the plan's sinks.
     pub sinks: Sinks,
@@ -24,6 +36,7 @@ pub struct Manifest {
     /// The most bytes of a chunk: with the files it decides where they are cut.
     pub chunk_bytes: u32,
     /// The tables, in the order that they are sent.
+    #[serde(deserialize_with = "tables")]
     pub tables: Vec<TableManifest>,
 }
 
@@ -31,8 +44,10 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableManifest {
     /// The plan's source that it feeds.
+    #[serde(deserialize_with = "bounded::text::<_, MAX_NAME>")]
     pub name: String,
     /// Its files, in reading order.
+    #[serde(deserialize_with = "bounded::items::<_, _, MAX_FILES>")]
     pub files: Vec<FileManifest>,
 }
 
@@ -40,13 +55,20 @@ pub struct TableManifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileManifest {
     /// Its name without its folder.
+    #[serde(deserialize_with = "bounded::text::<_, MAX_NAME>")]
     pub name: String,
     /// Its size on disk, in bytes.
     pub bytes: u64,
     /// A hash of its first and last bytes on disk.
     pub ends: u64,
     /// Its header line, without its LF.
+    #[serde(deserialize_with = "bounded::bytes::<_, { 2 * LINE_LIMIT }>")]
     pub header: Vec<u8>,
+}
+
+/// Few enough to take a few MiB, whoever sends them: an empty table is encoded in 2 bytes, an empty file in 4.
+fn tables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<TableManifest>, D::Error> {
+    bounded::weighed(deserializer, MAX_FILES, |table: &TableManifest| 1 + table.files.len())
 }
 
 /// A place between two chunks of a table: where the next one begins.
@@ -136,7 +158,11 @@ pub struct ErrorReport {
 impl ErrorReport {
     /// A report of what happens right now.
     pub fn now(node: &str, job: Option<JobId>, text: String) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        ErrorReport { at_ms: since.as_millis() as u64, node: node.to_owned(), job, text }
+        ErrorReport { at_ms: now_ms(), node: node.to_owned(), job, text }
     }
+}
+
+/// The time of day, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }

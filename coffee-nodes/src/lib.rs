@@ -1,6 +1,7 @@
 //! Runs coffee-core's nodes on threads over coffee-mom's brokers, and the coffee-shop sales analytics on that.
 //! No argument parsing here.
 
+mod bounded;
 mod chunk;
 pub mod client;
 pub mod cluster;
@@ -15,6 +16,7 @@ pub mod results;
 pub mod runner;
 pub mod sales;
 mod scratch;
+pub mod simulation;
 mod stop;
 pub mod store;
 mod threads;

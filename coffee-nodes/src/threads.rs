@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 use parking_lot::Mutex;
 
 use crate::Stop;
@@ -19,8 +19,14 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
     stop: Stop,
-    /// Each with what disconnects when it is about to end.
-    running: Mutex<Vec<(JoinHandle<()>, Receiver<Infallible>)>>,
+    running: Mutex<Vec<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    thread: JoinHandle<()>,
+    /// Disconnects when it is about to end.
+    ended: Receiver<Infallible>,
 }
 
 impl Threads {
@@ -38,21 +44,29 @@ impl Threads {
             let _running = running;
             body(&stop);
         })?;
-        self.running.lock().push((thread, ended));
+        self.running.lock().push(Running { thread, ended });
         Ok(())
+    }
+
+    /// The name of one that has ended though nobody has stopped them.
+    pub fn ended(&self) -> Option<String> {
+        let running = self.running.lock();
+        let over = |running: &&Running| running.ended.try_recv() == Err(TryRecvError::Disconnected);
+        let ended = running.iter().find(over).filter(|_| !self.stop.is_triggered());
+        ended.map(|ended| ended.thread.thread().name().unwrap_or_default().to_owned())
     }
 
     /// Stops and joins them; false where some have not ended by then: those may be waited for again.
     pub fn stop(&self, deadline: Instant) -> bool {
         self.stop.trigger();
         let mut running = self.running.lock();
-        while let Some((thread, ended)) = running.pop() {
-            if ended.recv_deadline(deadline) == Err(RecvTimeoutError::Timeout) {
-                running.push((thread, ended));
+        while let Some(next) = running.pop() {
+            if next.ended.recv_deadline(deadline) == Err(RecvTimeoutError::Timeout) {
+                running.push(next);
                 return false;
             }
             // A panic was told on stderr; there is nothing to be saved from it.
-            let _ = thread.join();
+            let _ = next.thread.join();
         }
         true
     }
@@ -75,6 +89,24 @@ mod tests {
         threads.start("panics", |_| panic!("on purpose")).unwrap();
         assert!(threads.stop(Instant::now() + GRACE));
         assert!(threads.stop(Instant::now()), "none is left");
+    }
+
+    #[test]
+    fn one_that_ends_by_itself_is_named() {
+        let threads = Threads::default();
+        let (go, gone) = bounded::<()>(0);
+        threads.start("waits", |stop| assert!(stop.receiver().recv().is_err())).unwrap();
+        threads.start("leaves", move |_| assert!(gone.recv().is_err())).unwrap();
+        assert_eq!(threads.ended(), None);
+        drop(go);
+        let deadline = Instant::now() + GRACE;
+        while threads.ended().is_none() {
+            assert!(Instant::now() < deadline);
+            thread::yield_now();
+        }
+        assert_eq!(threads.ended().as_deref(), Some("leaves"));
+        assert!(threads.stop(deadline));
+        assert_eq!(threads.ended(), None, "they were stopped");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The calls among the processes of a cluster, and what is told to all of them. Encoded by postcard; all processes of a
 //! cluster are one build.
 
+use std::collections::BTreeMap;
+
 use coffee_core::frame::{Count, JobHead, JobId, Port};
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +144,16 @@ pub struct LiveSet {
     pub highest: u64,
     /// The numbers of those that live, ascending.
     pub live: Vec<u64>,
+    /// The versions of the topologies that those were minted for, each with the lowest number of its jobs (invariant 7).
+    pub topologies: BTreeMap<u64, u64>,
+}
+
+impl LiveSet {
+    /// A live job that was minted for another topology than that version's.
+    pub fn foreign(&self, version: u64) -> Option<JobId> {
+        let mut others = self.topologies.iter().filter(|(other, _)| **other != version);
+        others.next().map(|(_, number)| JobId { cluster: self.cluster, number: *number })
+    }
 }
 
 /// Why the query node refuses.

@@ -130,6 +130,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn job(number: u64) -> JobId {
@@ -144,7 +146,7 @@ mod tests {
     }
 
     fn set(highest: u64, live: &[u64]) -> LiveSet {
-        LiveSet { cluster: 7, highest, live: live.to_vec() }
+        LiveSet { cluster: 7, highest, live: live.to_vec(), topologies: BTreeMap::new() }
     }
 
     #[test]
@@ -181,7 +183,7 @@ mod tests {
     fn another_cluster_ends_all() {
         let jobs = live(3, &[1, 3]);
         let ends = jobs.watch();
-        jobs.answered(&LiveSet { cluster: 8, highest: 1, live: vec![1] });
+        jobs.answered(&LiveSet { cluster: 8, ..set(1, &[1]) });
         assert_eq!(ends.try_iter().collect::<Vec<_>>(), [job(1), job(3)]);
         assert_eq!(jobs.knows(job(3)), Known::Ended);
         assert_eq!(jobs.knows(JobId { cluster: 8, number: 1 }), Known::Lives);

@@ -1,7 +1,7 @@
 //! What the nodes of one process know of jobs, and what they tell the query node about them.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -25,8 +25,9 @@ use crate::{
 /// How long the listening thread waits for an answer: it asks again soon.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// How long a node that was asked to stop goes on with what it has in hand: below the five seconds that its process has.
-pub(crate) const GRACE: Duration = Duration::from_secs(2);
+/// How long a node goes on with what it has in hand, from when it was asked to stop: below the five seconds that its
+/// process has.
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// How long the calls that are under way may take when the process leaves.
 const LEAVING: Duration = Duration::from_millis(500);
@@ -47,6 +48,26 @@ pub enum JoinError {
     /// The query node does not tell which jobs live.
     #[error(transparent)]
     Query(#[from] QueryCallError),
+    /// A job lives whose frames nodes of this topology would refuse (invariant 7).
+    #[error(
+        "job {0} runs under another placement: cancel it (coffee cancel {0}), or start with that placement, its \
+         replicas and its shards"
+    )]
+    OtherPlacement(JobId),
+    /// It had taken part, and can't any more.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+/// Why a process can't take part in its cluster any more, though nobody has stopped it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lost {
+    /// Its queue of the control exchange is gone.
+    #[error("nothing is heard of jobs any more: the queue of the control exchange is gone")]
+    Unheard,
+    /// Its queue of answers is gone.
+    #[error("the query node can't be called any more: the queue of its answers is gone")]
+    Uncallable,
 }
 
 /// What the nodes of a process need of their cluster: its queues, the query node, and which jobs live, kept up by a thread of
@@ -57,15 +78,16 @@ pub struct Membership {
     live: Arc<LiveJobs>,
     query: Arc<QueryClient>,
     stop: Stop,
+    loss: Arc<Loss>,
     _listener: Listener,
 }
 
 impl Membership {
     /// Declares the stages' queues, asks the query node which jobs live, waiting until it answers, and listens from then on.
-    /// It triggers `stop` itself where it hears nothing any more. `None` where asked to stop before there was an answer.
+    /// It triggers `stop` itself where it [is lost](Self::lost). `None` where asked to stop before there was an answer.
     ///
     /// # Errors
-    /// Where the broker or the query node refuses.
+    /// Where the broker or the query node refuses, or a job lives that was begun under another topology.
     pub fn join(
         broker: &Arc<dyn Broker>,
         names: &Names,
@@ -75,24 +97,33 @@ impl Membership {
         let links = declare_links(&**broker, topology, names)?;
         let query = Arc::new(QueryClient::new(broker.clone(), names)?);
         let live = Arc::new(LiveJobs::new());
-        let (known, asked, lost) = (live.clone(), query.clone(), stop.clone());
+        let loss = Arc::new(Loss { stop: stop.clone(), leaving: Stop::new(), why: OnceLock::new() });
+        let (known, asked, lose) = (live.clone(), query.clone(), loss.clone());
         let listener = Listener::start(broker, names, move |heard| match heard {
             Heard::Told(told) => known.told(&told),
-            Heard::Lost => {
-                log::error!("nothing is heard of jobs any more: the node stops");
-                lost.trigger();
-            }
+            Heard::Lost => lose.tell(Lost::Unheard),
             Heard::Missed => match asked.live(Instant::now() + REFRESH) {
                 Ok(set) => known.answered(&set),
+                Err(error) if error.is_final() => lose.tell(Lost::Uncallable),
                 Err(error) => log::debug!("which jobs live is not known: {error}"),
             },
         })?;
-        match query.until(stop, QueryClient::live) {
-            Err(QueryCallError::Stopped) => return Ok(None),
-            answer => live.answered(&answer?),
-        }
         let (broker, stop) = (broker.clone(), stop.clone());
-        Ok(Some(Arc::new(Membership { broker, links, live, query, stop, _listener: listener })))
+        let membership = Membership { broker, links, live, query, stop, loss, _listener: listener };
+        let set = match membership.query.until(&membership.stop, QueryClient::live) {
+            Err(QueryCallError::Stopped) => return membership.lost().map_or(Ok(None), |lost| Err(lost.into())),
+            answer => answer?,
+        };
+        if let Some(job) = set.foreign(topology.version()) {
+            return Err(JoinError::OtherPlacement(job));
+        }
+        membership.live.answered(&set);
+        Ok(Some(Arc::new(membership)))
+    }
+
+    /// Why it has triggered the stop by itself, if it has.
+    pub fn lost(&self) -> Option<Lost> {
+        self.loss.why.get().copied()
     }
 
     /// What a node consumes and publishes by, until the stop and a little longer, so that what is in hand is finished.
@@ -129,8 +160,29 @@ impl Membership {
     }
 }
 
+/// Notes why a process can't take part any more.
+struct Loss {
+    /// The process's.
+    stop: Stop,
+    /// Triggered when the membership ends anyway.
+    leaving: Stop,
+    why: OnceLock<Lost>,
+}
+
+impl Loss {
+    /// What follows from a stop is no loss.
+    fn tell(&self, why: Lost) {
+        if !self.stop.is_triggered() && !self.leaving.is_triggered() {
+            log::error!("{why}: the node stops");
+            let _ = self.why.set(why); // the first stays
+            self.stop.trigger();
+        }
+    }
+}
+
 impl Drop for Membership {
     fn drop(&mut self) {
+        self.loss.leaving.trigger();
         // Before the listener is joined, which may wait for an answer. Calls that it cuts off are made again.
         let _ = self.query.close(Instant::now() + LEAVING);
     }

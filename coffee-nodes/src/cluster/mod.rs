@@ -16,6 +16,7 @@ mod membership;
 mod names;
 mod query_client;
 mod roster;
+mod serve;
 mod teller;
 
 pub use api::{
@@ -25,9 +26,9 @@ pub use links::{QUEUE_FRAMES, declare_links};
 pub(crate) use listener::listen_to;
 pub use listener::{Heard, ListenError, Listener};
 pub use live::{Known, LiveJobs};
-pub(crate) use membership::GRACE;
-pub use membership::{JoinError, Keeps, Membership, NodeJobs};
+pub use membership::{GRACE, JoinError, Keeps, Lost, Membership, NodeJobs};
 pub use names::Names;
 pub use query_client::{QueryCallError, QueryClient, QueryClientError};
 pub use roster::{ClusterNode, RosterError, roster};
+pub(crate) use serve::serve_alone;
 pub(crate) use teller::Teller;

@@ -58,6 +58,11 @@ impl QueryCallError {
             QueryCallError::Unexpected | QueryCallError::Stopped => false,
         }
     }
+
+    /// Whether the client has ended: no later call of its will be answered.
+    pub fn is_final(&self) -> bool {
+        matches!(self, QueryCallError::Unreachable(CallError::Closed))
+    }
 }
 
 impl From<CallError<QueryError>> for QueryCallError {

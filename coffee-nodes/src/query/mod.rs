@@ -12,6 +12,7 @@ mod desk;
 mod effects;
 mod error;
 mod keeper;
+mod memory;
 mod node;
 mod options;
 mod publisher;
@@ -24,5 +25,7 @@ mod testing;
 mod tests;
 
 pub use error::QueryNodeError;
-pub use node::QueryNode;
+pub(crate) use keeper::Keeper;
+pub(crate) use memory::MemoryStore;
+pub use node::{QueryNode, QueryNodeEnd};
 pub use options::{CheckParameters, QueryOptions};

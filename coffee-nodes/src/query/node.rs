@@ -7,13 +7,14 @@ use std::{
 
 use coffee_core::plan::Topology;
 use coffee_mom::{
-    AttachError, Broker, ConsumerEnd, QueueSpec, StopError,
-    rpc::{Server, ServerOptions, SetupError},
+    Broker, ConsumerEnd, StopError,
+    rpc::{Server, ServerOptions},
 };
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use parking_lot::Mutex;
 
 use super::{
+    desk::Now,
     error::QueryNodeError,
     keeper::Keeper,
     options::QueryOptions,
@@ -23,9 +24,8 @@ use super::{
 };
 use crate::{
     Stop,
-    cluster::{Names, Teller},
+    cluster::{Names, Teller, serve_alone},
     job::ErrorReport,
-    runner::until_free,
     threads::Threads,
 };
 
@@ -58,20 +58,16 @@ impl QueryNode {
         let (state, stop) = (options.state.clone(), options.stop.clone());
         let open = move || Store::open(&state).map(|(store, kept)| (Box::new(store) as Box<dyn Records>, kept));
         let (tell, told) = bounded(BACKLOG);
-        let keeper = Keeper::new(Rules::new(topology, options), Box::new(open), tell)?;
+        let keeper = Keeper::new(Rules::new(topology, options), Box::new(open), tell, Box::new(Now::read))?;
         let keeper = Arc::new(Mutex::new(keeper));
 
         let publisher = Publisher { teller: Teller::new(&*broker, &names.control()?)?, told };
         let threads = Threads::default();
         threads.start("query tell", |stop| publisher.run(stop))?;
 
-        let queue = QueueSpec::named(names.query()?);
-        let in_use = |error: &SetupError| matches!(error, SetupError::Attach(AttachError::InUse(_)));
-        let start = || {
-            let called = keeper.clone();
-            Server::start(broker.clone(), &queue, ServerOptions::default(), move |request| called.lock().call(request))
-        };
-        let server = until_free(&stop, in_use, start)?;
+        let called = keeper.clone();
+        let answer = move |request| called.lock().call(request);
+        let server = serve_alone(&broker, names.query()?, &ServerOptions::default(), &stop, answer)?;
         // Only once no other node serves the cluster does anything happen by itself.
         let ticked = keeper.clone();
         threads.start("query tick", move |stop| tick(&ticked, stop))?;
@@ -83,9 +79,10 @@ impl QueryNode {
         self.keeper.lock().log()
     }
 
-    /// Why it gets no more calls though nobody has stopped it; none while it does.
-    pub fn ended(&self) -> Option<ConsumerEnd> {
-        self.server.ended()
+    /// Why it is of no more use though nobody has stopped it; none while it works.
+    pub fn ended(&self) -> Option<QueryNodeEnd> {
+        let unserved = self.server.ended().map(QueryNodeEnd::Unserved);
+        unserved.or_else(|| self.threads.ended().map(QueryNodeEnd::Thread))
     }
 
     /// Answers the calls in hand, takes no more, and ends its threads. Blocks until `deadline` at most.
@@ -96,6 +93,18 @@ impl QueryNode {
         let served = self.server.stop(deadline);
         if self.threads.stop(deadline) { served } else { Err(StopError::Deadline) }
     }
+}
+
+/// Why a query node is of no more use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryNodeEnd {
+    /// Nothing comes to its queue of calls any more.
+    #[error("calls can't be served any more")]
+    Unserved(#[source] ConsumerEnd),
+    /// One of its threads has ended.
+    #[error("the thread {0:?} ended by itself")]
+    Thread(String),
 }
 
 fn tick(keeper: &Mutex<Keeper>, stop: &Stop) {

@@ -55,14 +55,7 @@ pub(super) fn rules(shards: u16) -> Rules {
 /// Keeps what a store would.
 pub(super) fn keep(kept: &mut Kept, desk: &Desk, effects: &Effects) {
     for (number, change) in &effects.changes {
-        match change {
-            Change::Dropped => drop(kept.jobs.remove(number)),
-            Change::Minted | Change::Moved => {
-                let (minted, progress) = desk.record(*number).unwrap();
-                let new = kept.jobs.insert(*number, (minted.clone(), progress.clone())).is_none();
-                assert_eq!(new, *change == Change::Minted);
-                kept.highest = kept.highest.max(*number);
-            }
-        }
+        assert_eq!(*change == Change::Minted, desk.record(*number).is_some() && !kept.jobs.contains_key(number));
     }
+    kept.apply(desk, &effects.changes);
 }

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use coffee_core::frame::JobId;
 use crossbeam_channel::{Receiver, select};
 
-use super::{News, ResultsStore, now_ms};
+use super::{News, ResultsStore};
 use crate::{
     Stop,
     cluster::{Control, QueryCallError, QueryClient, QueryError, Teller},
-    job::JobState,
+    job::{JobState, now_ms},
     runner::StoreError,
 };
 

@@ -1,6 +1,6 @@
 //! Why a results node ends before it is asked to.
 
-use coffee_mom::{AttachError, NameError, rpc::SetupError};
+use coffee_mom::{AttachError, ConsumerEnd, NameError, rpc::SetupError};
 
 use crate::{
     cluster::{JoinError, ListenError},
@@ -39,6 +39,12 @@ pub enum ResultsNodeError {
     /// The system gives no thread.
     #[error("a thread can't be started")]
     Thread(#[from] std::io::Error),
+    /// Nothing comes to its queue of calls any more, though nobody has stopped it.
+    #[error("calls can't be served any more")]
+    Unserved(#[source] ConsumerEnd),
+    /// A thread has ended though nobody has stopped it.
+    #[error("the thread {0:?} ended by itself")]
+    Ended(String),
     /// A thread panicked, which it told on stderr.
     #[error("a thread panicked")]
     Panicked,

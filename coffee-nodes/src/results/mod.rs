@@ -23,21 +23,24 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, Scope, ScopedJoinHandle},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use coffee_core::plan::{Target, Topology};
-use coffee_mom::Broker;
+use coffee_mom::{Broker, rpc::Server};
 use crossbeam_channel::bounded;
 
 use self::announcer::{Announcer, BACKLOG};
 use crate::{
     Stop,
-    cluster::{GRACE, Known, Membership, Names, Teller},
+    cluster::{GRACE, JoinError, Known, Membership, Names, Teller},
     runner::Sharing,
     store::Journal,
     worker::{ShardPlace, forget_ended, run_shard},
 };
+
+/// How often it is looked whether calls come still.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// What a results node is to be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +60,8 @@ pub fn stages(topology: &Topology) -> Vec<u16> {
 /// once it consumes and answers calls. What it had not kept comes again to its next life.
 ///
 /// # Errors
-/// Where its state can't be used, or the broker or query node refuses; not for a broker that is away, which it waits for.
+/// Where its state can't be used, the broker or query node refuses, or a job lives that was begun under another topology;
+/// not for a broker that is away, which it waits for.
 pub fn run(
     broker: &Arc<dyn Broker>,
     names: &Names,
@@ -84,7 +88,7 @@ pub fn run(
     let announcer = Announcer { store: &store, query: &query, teller, news: told };
     let known = membership.clone();
     let may_live = move |job| known.live().knows(job) != Known::Ended;
-    let server = service::serve(broker.clone(), names, store.clone(), may_live, stop)?;
+    let server = service::serve(broker, names, store.clone(), may_live, stop)?;
     let ran = thread::scope(|scope| {
         let mut threads = vec![start(scope, "results announce", stop, || Ok(announcer.run(stop)?))?];
         for (place, mut journal, mut transport) in shards {
@@ -93,12 +97,27 @@ pub fn run(
             threads.push(start(scope, &name, stop, run)?);
         }
         ready();
+        let served = watch(&server, stop);
         let joined = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(ResultsNodeError::Panicked)));
-        joined.fold(Ok(()), Result::and)
+        joined.fold(served, Result::and)
     });
     // Calls that are not answered by then are made again.
-    let _ = server.stop(Instant::now() + GRACE);
-    ran
+    let _ = server.stop(stop.deadline(GRACE));
+    match membership.lost() {
+        Some(lost) => Err(JoinError::Lost(lost).into()),
+        None => ran,
+    }
+}
+
+/// Waits for the stop, and triggers it where no calls come any more.
+fn watch(server: &Server, stop: &Stop) -> Ended {
+    while !stop.wait(LOOK_AROUND) {
+        if let Some(end) = server.ended() {
+            stop.trigger();
+            return Err(ResultsNodeError::Unserved(end));
+        }
+    }
+    Ok(())
 }
 
 /// The one shard of a stage, and what is left of its journal.
@@ -124,10 +143,10 @@ fn start<'s>(
     stop: &Stop,
     body: impl FnOnce() -> Ended + Send + 's,
 ) -> io::Result<ScopedJoinHandle<'s, Ended>> {
-    let stops = StopsAll(stop.clone());
-    thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, move || {
-        let _stops = stops;
-        body()
+    let (stops, own) = (StopsAll(stop.clone()), name.to_owned());
+    thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, move || match body() {
+        Ok(()) if !stops.0.is_triggered() => Err(ResultsNodeError::Ended(own)),
+        ended => ended,
     })
 }
 
@@ -138,11 +157,6 @@ impl Drop for StopsAll {
     fn drop(&mut self) {
         self.0.trigger();
     }
-}
-
-/// The time of day, in milliseconds since 1970.
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
 #[cfg(test)]

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use coffee_core::frame::JobId;
 use coffee_mom::{
-    AttachError, Broker, QueueSpec,
-    rpc::{Server, ServerOptions, SetupError},
+    Broker,
+    rpc::{Server, ServerOptions},
 };
 
-use super::{ResultsNodeError, ResultsStore, now_ms};
+use super::{ResultsNodeError, ResultsStore};
 use crate::{
     Stop,
-    cluster::{Names, ResultsError, ResultsReply, ResultsRequest},
-    runner::{StoreError, until_free},
+    cluster::{Names, ResultsError, ResultsReply, ResultsRequest, serve_alone},
+    job::now_ms,
+    runner::StoreError,
 };
 
 /// Threads that answer. Pieces come from memory mostly, and the broker is slower than that.
@@ -20,21 +21,14 @@ const WORKERS: usize = 2;
 
 /// Starts to answer calls from the store; a job that `may_live` and of which nothing is there is one that has no result yet.
 pub(super) fn serve(
-    broker: Arc<dyn Broker>,
+    broker: &Arc<dyn Broker>,
     names: &Names,
     store: Arc<ResultsStore>,
     may_live: impl Fn(JobId) -> bool + Send + Sync + 'static,
     stop: &Stop,
 ) -> Result<Server, ResultsNodeError> {
-    let queue = QueueSpec::named(names.results()?);
-    let answer = Arc::new(move |request| answer(&store, &may_live, &request));
-    let in_use = |error: &SetupError| matches!(error, SetupError::Attach(AttachError::InUse(_)));
-    let start = || {
-        let answer = answer.clone();
-        let options = ServerOptions::default().workers(WORKERS);
-        Server::start(broker.clone(), &queue, options, move |request| answer(request))
-    };
-    Ok(until_free(stop, in_use, start)?)
+    let answer = move |request| answer(&store, &may_live, &request);
+    Ok(serve_alone(broker, names.results()?, &ServerOptions::default().workers(WORKERS), stop, answer)?)
 }
 
 fn answer(

@@ -1,6 +1,7 @@
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     thread::JoinHandle,
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -75,7 +76,11 @@ impl Site {
     }
 
     fn start(&self) -> Running {
-        let (broker, names, topology) = (self.broker.clone(), self.names.clone(), self.topology.clone());
+        self.start_on(&self.broker)
+    }
+
+    fn start_on(&self, broker: &Arc<dyn Broker>) -> Running {
+        let (broker, names, topology) = (broker.clone(), self.names.clone(), self.topology.clone());
         let (stop, options) = (Stop::new(), ResultsOptions { state: self.state(), keep: Duration::from_secs(600) });
         let (tell, ready) = bounded(1);
         let stopped = stop.clone();
@@ -248,6 +253,38 @@ fn a_cancelled_job_leaves_nothing(url: &str) {
     assert!(!journal.contains(&job) && incomplete.is_empty());
 }
 
+fn a_node_of_another_topology_does_not_start_while_a_job_lives(url: &str) {
+    let site = Site::new(url);
+    let start = || {
+        let options = ResultsOptions { state: site.state(), keep: Duration::ZERO };
+        let (stop, ready) = (Stop::new(), Stop::new());
+        let ended = run(&site.broker, &site.names, &testing::another_topology(), &options, &stop, || {
+            ready.trigger();
+            stop.trigger();
+        });
+        (ended, ready.is_triggered())
+    };
+    let done = site.begin(1).job;
+    site.query.cancel(done, soon()).unwrap();
+    let lives = site.begin(2).job;
+    let (ended, ready) = start();
+    let Err(ResultsNodeError::Join(error @ JoinError::OtherPlacement(job))) = ended else { panic!("{ended:?}") };
+    assert_eq!((job, ready), (lives, false));
+    assert!(error.to_string().contains(&format!("coffee cancel {lives}")), "{error}");
+    site.query.cancel(lives, soon()).unwrap();
+    assert!(matches!(start(), (Ok(()), true)));
+}
+
+fn a_node_that_lost_its_broker_for_good_fails(url: &str) {
+    let site = Site::new(url);
+    let broker = open(url, soon()).unwrap();
+    let Running { node, stop } = site.start_on(&broker);
+    // As if the broker had deleted its queues; nobody has asked it to stop.
+    let _ = broker.close(soon());
+    assert!(node.join().unwrap().is_err());
+    assert!(stop.is_triggered());
+}
+
 macro_rules! on_each_broker {
     ($($case:ident)*) => {
         mod memory {
@@ -266,4 +303,6 @@ macro_rules! on_each_broker {
 on_each_broker! {
     a_job_is_answered_told_and_kept
     a_cancelled_job_leaves_nothing
+    a_node_of_another_topology_does_not_start_while_a_job_lives
+    a_node_that_lost_its_broker_for_good_fails
 }

@@ -9,8 +9,11 @@ use coffee_core::{
 };
 use crossbeam_channel::Sender;
 
-use super::{News, ResultsStore, now_ms};
-use crate::runner::{Incoming, Transport, TransportError};
+use super::{News, ResultsStore};
+use crate::{
+    job::now_ms,
+    runner::{Incoming, Transport, TransportError},
+};
 
 /// Frames for the client are put when they have this many bytes, or before anything else is waited for.
 const GROUP_BYTES: usize = 8 << 20;

@@ -45,8 +45,6 @@ pub struct BrokerTransport {
     ended: Receiver<JobId>,
     stop: Stop,
     grace: Duration,
-    /// Once asked to stop: until when what is in hand may be finished.
-    drained: Option<Instant>,
 }
 
 impl BrokerTransport {
@@ -76,7 +74,6 @@ impl BrokerTransport {
             ended: never(),
             stop,
             grace: Duration::ZERO,
-            drained: None,
         })
     }
 
@@ -87,7 +84,7 @@ impl BrokerTransport {
         self
     }
 
-    /// Sets how long it goes on once asked to stop, so that what is in hand is answered and acked; nothing new is taken.
+    /// Sets how long it goes on from the stop, so that what is in hand is answered and acked; nothing new is taken.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -107,8 +104,7 @@ impl BrokerTransport {
 
     /// Asked to stop: only confirmations come, until nothing is unacked or the grace is over.
     fn drain(&mut self, wait: Duration) -> Result<Incoming, TransportError> {
-        let until = *self.drained.get_or_insert_with(|| Instant::now() + self.grace);
-        let left = until.saturating_duration_since(Instant::now());
+        let left = self.stop.deadline(self.grace).saturating_duration_since(Instant::now());
         if left.is_zero() || self.tags.is_empty() {
             return Ok(Incoming::End);
         }

@@ -26,7 +26,7 @@ use coffee_mom::Broker;
 use self::replicas::Replicas;
 use crate::{
     Stop,
-    cluster::{Membership, Names},
+    cluster::{JoinError, Membership, Names},
     runner::{self, Sharing, Volatile},
     store::Journal,
 };
@@ -46,8 +46,8 @@ pub struct WorkerOptions {
 /// it consumes. All that it had not acked comes again to its next life, or to another replica.
 ///
 /// # Errors
-/// Where there is no such stage or shard, its state can't be used, or the broker or query node refuses; not for a broker
-/// that is away, which it waits for.
+/// Where there is no such stage or shard, its state can't be used, the broker or query node refuses, or a job lives that was
+/// begun under another topology; not for a broker that is away, which it waits for.
 pub fn run(
     broker: &Arc<dyn Broker>,
     names: &Names,
@@ -61,7 +61,7 @@ pub fn run(
     let (stage, at) = found.filter(|(stage, _)| !stage.hosted).ok_or_else(|| WorkerError::NoStage(name.clone()))?;
     let Some(membership) = Membership::join(broker, names, topology, stop)? else { return Ok(()) };
     let transport = |shard, sharing| membership.transport(Target::Stage { stage: at, shard }, sharing);
-    match stage.role {
+    let ran = match stage.role {
         Role::Stateful { shards } if *index < shards => {
             let mut journal = Journal::open(&state.join("journal"))?;
             let place =
@@ -80,5 +80,9 @@ pub fn run(
             let mut node = WorkerNode::new(topology.clone());
             error::unless_stopped(runner::run(&mut node, &mut transport, &mut Volatile, &mut jobs))
         }
+    };
+    match membership.lost() {
+        Some(lost) => Err(JoinError::Lost(lost).into()),
+        None => ran,
     }
 }
