@@ -94,7 +94,7 @@ impl Membership {
         topology: &Topology,
         stop: &Stop,
     ) -> Result<Option<Arc<Self>>, JoinError> {
-        let links = declare_links(&**broker, topology, names)?;
+        let links = declare_links(broker, topology, names)?;
         let query = Arc::new(QueryClient::new(broker.clone(), names)?);
         let live = Arc::new(LiveJobs::new());
         let loss = Arc::new(Loss { stop: stop.clone(), leaving: Stop::new(), why: OnceLock::new() });

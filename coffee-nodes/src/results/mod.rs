@@ -160,6 +160,6 @@ impl Drop for StopsAll {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

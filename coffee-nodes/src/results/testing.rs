@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coffee_core::plan::{Placement, PlanBuilder, Topology};
 
-pub(super) fn topology() -> Arc<Topology> {
+pub(crate) fn topology() -> Arc<Topology> {
     let builder = PlanBuilder::<u8>::new();
     let (_, numbers) = builder.rows::<u64>("numbers");
     numbers.sink("all-numbers");

@@ -118,7 +118,7 @@ impl Site {
             entry.step(Event::Delivery { tag: Tag(tag), body: Bytes::from(frame) }, &mut actions).unwrap();
         }
         entry.step(Event::Idle, &mut actions).unwrap();
-        let links = declare_links(&*self.broker, &self.topology, &self.names).unwrap();
+        let links = declare_links(&self.broker, &self.topology, &self.names).unwrap();
         let mut sender = Sender::new(&*self.broker, links, Stop::new()).unwrap();
         for action in actions {
             let Action::Publish { to, body, .. } = action else { continue };

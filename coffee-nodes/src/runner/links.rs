@@ -1,6 +1,6 @@
 //! The queues of a topology: their names, and the routes to them.
 
-use std::{collections::HashMap, time::Instant};
+use std::{collections::HashMap, fmt, sync::Arc, time::Instant};
 
 use coffee_core::{
     frame::MAX_FRAME,
@@ -11,9 +11,31 @@ use coffee_mom::{Broker, DeclareError, Name, NameError, QueueSpec, Route};
 use super::broker::SETUP;
 
 /// The queues of a topology: their names, and the routes to them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Links {
     queues: HashMap<Target, (Name, Route)>,
+    gauge: Option<Gauge>,
+}
+
+/// Tells how full a queue is that its publishers bound.
+#[derive(Clone)]
+pub(super) struct Gauge {
+    broker: Arc<dyn Broker>,
+    /// So many frames may wait there.
+    pub frames: usize,
+}
+
+impl Gauge {
+    /// Frames that wait in a queue for a consumer; `None` where the broker does not tell by then.
+    pub fn waiting(&self, queue: &Name, deadline: Instant) -> Option<usize> {
+        self.broker.queue_status(queue, deadline).ok().map(|status| status.ready)
+    }
+}
+
+impl fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gauge").field("frames", &self.frames).finish_non_exhaustive()
+    }
 }
 
 /// A queue could not be set up.
@@ -29,18 +51,34 @@ pub enum LinksError {
 }
 
 impl Links {
-    /// Declares a queue for each stage's shard, all beginning with `prefix`, each bounded to so many frames, of any size
-    /// that a frame may have.
+    /// Declares a queue for each stage's shard, all beginning with `prefix`, each bounded by the broker to so many frames,
+    /// of any size that a frame may have: for brokers that end with their processes.
     ///
     /// # Errors
     /// Where a queue can't be declared; others may be.
     pub fn declare(broker: &dyn Broker, topology: &Topology, prefix: &str, frames: usize) -> Result<Self, LinksError> {
-        let mut links = Links { queues: HashMap::new() };
-        for (at, stage) in topology.stages().iter().enumerate() {
-            for shard in 0..stage.queues() {
-                let target = Target::Stage { stage: at as u16, shard };
-                links.add(broker, target, &format!("{prefix}.{}.{shard}", stage.name), frames)?;
-            }
+        let mut links = Links::default();
+        for (target, name) in queues(topology, prefix) {
+            links.add(broker, target, &name, frames)?;
+        }
+        Ok(links)
+    }
+
+    /// Declares the same queues for brokers that outlast their processes. Their publishers bound them: a classic queue of
+    /// RabbitMQ that is bounded itself drops what is above its bound when the broker is restarted, as then all that was
+    /// delivered and not acked waits again, and that is above it by as much as was under way.
+    ///
+    /// # Errors
+    /// Where a queue can't be declared; others may be.
+    pub fn declare_lasting(
+        broker: &Arc<dyn Broker>,
+        topology: &Topology,
+        prefix: &str,
+        frames: usize,
+    ) -> Result<Self, LinksError> {
+        let mut links = Links { gauge: Some(Gauge { broker: broker.clone(), frames }), ..Links::default() };
+        for (target, name) in queues(topology, prefix) {
+            links.declare_queue(&**broker, target, QueueSpec::named(Name::new(&name)?))?;
         }
         Ok(links)
     }
@@ -50,9 +88,12 @@ impl Links {
     /// # Errors
     /// Where it can't be declared.
     pub fn add(&mut self, broker: &dyn Broker, target: Target, queue: &str, frames: usize) -> Result<(), LinksError> {
-        let name = Name::new(queue)?;
-        let spec = QueueSpec::named(name.clone()).bounded(frames, frames.saturating_mul(MAX_FRAME));
-        broker.declare_queue(&spec, Instant::now() + SETUP)?;
+        let spec = QueueSpec::named(Name::new(queue)?).bounded(frames, frames.saturating_mul(MAX_FRAME));
+        self.declare_queue(broker, target, spec)
+    }
+
+    fn declare_queue(&mut self, broker: &dyn Broker, target: Target, spec: QueueSpec) -> Result<(), LinksError> {
+        let name = broker.declare_queue(&spec, Instant::now() + SETUP)?;
         let route = Route::queue(&name);
         self.queues.insert(target, (name, route));
         Ok(())
@@ -70,7 +111,22 @@ impl Links {
         self.queues.get(&target).map(|(name, _)| name)
     }
 
+    /// How full its queues are, where that is for their publishers to see.
+    pub(super) fn gauge(&self) -> Option<&Gauge> {
+        self.gauge.as_ref()
+    }
+
     pub(super) fn route(&self, target: Target) -> Option<&Route> {
         self.queues.get(&target).map(|(_, route)| route)
     }
+}
+
+/// The queue of each stage's shard.
+fn queues(topology: &Topology, prefix: &str) -> Vec<(Target, String)> {
+    let mut queues = Vec::new();
+    for (stage, info) in (0..).zip(topology.stages()) {
+        let shards = 0..info.queues();
+        queues.extend(shards.map(|shard| (Target::Stage { stage, shard }, format!("{prefix}.{}.{shard}", info.name))));
+    }
+    queues
 }

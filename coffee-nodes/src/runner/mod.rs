@@ -5,6 +5,7 @@
 
 mod alone;
 mod broker;
+mod credit;
 mod jobs;
 mod links;
 mod sender;

@@ -11,7 +11,7 @@ use coffee_core::{node::PublishId, plan::Target};
 use coffee_mom::{Broker, ConsumerEnd, Message, Outcome, Producer, ProducerOptions, Settled};
 use crossbeam_channel::select;
 
-use super::{Links, TransportError};
+use super::{Links, TransportError, credit::Credit};
 use crate::Stop;
 
 /// How long one attempt to publish waits for room, before it is looked whether to stop.
@@ -32,6 +32,8 @@ struct Sent {
 pub struct Sender {
     links: Links,
     producer: Box<dyn Producer>,
+    /// Where publishers bound the queues.
+    credit: Option<Credit>,
     stop: Stop,
     sent: HashMap<u64, Sent>,
     refused: VecDeque<Sent>,
@@ -49,6 +51,7 @@ impl Sender {
     pub fn new(broker: &dyn Broker, links: Links, stop: Stop) -> Result<Self, TransportError> {
         let producer = broker.producer(ProducerOptions::default())?;
         Ok(Sender {
+            credit: links.gauge().cloned().map(Credit::new),
             links,
             producer,
             stop,
@@ -72,12 +75,24 @@ impl Sender {
                 return Err(TransportError::Stopped);
             }
         }
+        while let Err(pause) = self.find_room(to)? {
+            if self.stop.is_triggered() || !self.wait(pause)? {
+                return Err(TransportError::Stopped);
+            }
+        }
         while !self.attempt(&sent)? {
             if self.stop.is_triggered() {
                 return Err(TransportError::Stopped);
             }
         }
         Ok(())
+    }
+
+    /// Whether there is room for one frame more, or how long to wait before that is asked again.
+    fn find_room(&mut self, to: Target) -> Result<Result<(), Duration>, TransportError> {
+        let Some(credit) = &mut self.credit else { return Ok(Ok(())) };
+        let queue = self.links.queue(to).ok_or(TransportError::NotConfirmed(Outcome::Returned))?;
+        Ok(credit.take(to, queue))
     }
 
     /// Hands a frame to the broker; false where there was no room.
