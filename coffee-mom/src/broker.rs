@@ -70,6 +70,9 @@ pub trait Broker: Send + Sync {
 
     /// What the queue holds now; stale as soon as it is read.
     ///
+    /// On RabbitMQ it costs a round trip, on the link that also consumes, in turn with whatever else is
+    /// declared through the connection.
+    ///
     /// # Errors
     /// [`AttachError`].
     fn queue_status(&self, queue: &Name, deadline: Instant) -> Result<QueueStatus, AttachError>;
@@ -115,7 +118,7 @@ pub trait Broker: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConnectionError {
-    /// The connection was closed by its owner: nothing was done.
+    /// The connection was closed by its owner: nothing was done, but perhaps by a call that was under way.
     #[error("the connection is closed")]
     Closed,
     /// There was no answer by the deadline, or no connection: it may or may not be done.

@@ -97,11 +97,24 @@ impl QueueSpec {
     }
 
     /// Sets the bounds; a publish to a queue that is full of either waits, or is nacked.
+    ///
+    /// On RabbitMQ this is not for classic queues of which nothing may be lost. They count ready messages
+    /// only, and when the broker is restarted, what was unacked is ready again: the oldest messages above
+    /// the bound are dropped then, without a word, though they are persistent and were confirmed. Quorum
+    /// queues keep them all. So give such a classic queue [no bound](Self::unbounded), or make it a [quorum
+    /// queue](Self::quorum).
     #[must_use]
     pub fn bounded(mut self, messages: usize, bytes: usize) -> Self {
         self.max_messages = messages;
         self.max_bytes = bytes;
         self
+    }
+
+    /// Sets no bounds: its publishers have to see to it that it stays short, as by
+    /// [`queue_status`](crate::Broker::queue_status).
+    #[must_use]
+    pub fn unbounded(self) -> Self {
+        self.bounded(usize::MAX, usize::MAX)
     }
 
     /// Makes it a quorum queue.

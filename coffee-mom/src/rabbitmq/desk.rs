@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use amiquip::Channel;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, at, bounded, select_biased};
 use parking_lot::Mutex;
 
 use crate::broker::ConnectionError;
@@ -18,6 +18,7 @@ use super::convert;
 use super::failure::{Failure, ReplyCode, Retry};
 use super::hub::Hub;
 use super::keeper::Duty;
+use super::line::Line;
 use super::link::Link;
 use super::record::{Bound, Record};
 
@@ -44,9 +45,17 @@ pub(super) enum Late {
 
 /// How requests reach the desk.
 #[derive(Clone)]
-pub(super) struct Bell(Sender<Request>);
+pub(super) struct Bell {
+    requests: Sender<Request>,
+    line: Arc<Line>,
+}
 
 impl Bell {
+    /// The bell of the desk that takes the requests, on that line.
+    pub(super) fn new(requests: Sender<Request>, line: Arc<Line>) -> Self {
+        Self { requests, line }
+    }
+
     /// Has `work` done at the desk, on one link after the other until it is answered.
     ///
     /// Err([`ConnectionError`]): there was no answer by the deadline, or never will be one. Ok: the
@@ -71,17 +80,22 @@ impl Bell {
                 }
             }
         });
-        self.0
-            .send_deadline(request, deadline)
-            .map_err(|error| if error.is_timeout() { ConnectionError::Deadline } else { ConnectionError::Closed })?;
-        answered.recv_deadline(deadline).map_err(|error| match error {
-            crossbeam_channel::RecvTimeoutError::Timeout => ConnectionError::Deadline,
-            // Skipped as its deadline had passed, or the desk is closed.
-            crossbeam_channel::RecvTimeoutError::Disconnected if Instant::now() >= deadline => {
-                ConnectionError::Deadline
+        // The line is watched as well: what is in the channel when the desk ends stays there.
+        let closed = self.line.closed();
+        let sent = select_biased! {
+            send(self.requests, request) -> sent => sent.is_ok(),
+            recv(closed) -> _ => false,
+            recv(at(deadline)) -> _ => false,
+        };
+        let answer = sent.then(|| {
+            select_biased! {
+                recv(answered) -> answer => answer.ok(),
+                recv(closed) -> _ => None,
+                recv(at(deadline)) -> _ => None,
             }
-            crossbeam_channel::RecvTimeoutError::Disconnected => ConnectionError::Closed,
-        })
+        });
+        let too_late = || if Instant::now() >= deadline { ConnectionError::Deadline } else { ConnectionError::Closed };
+        answer.flatten().ok_or_else(too_late)
     }
 }
 
@@ -111,10 +125,11 @@ pub(super) struct Counter {
 }
 
 impl Desk {
-    pub(super) fn new(record: Arc<Mutex<Record>>, hub: Arc<Hub>) -> (Self, Bell) {
-        let (bell, requests) = bounded(WAITING);
+    /// And how requests reach it: through a [`Bell`].
+    pub(super) fn new(record: Arc<Mutex<Record>>, hub: Arc<Hub>) -> (Self, Sender<Request>) {
+        let (request, requests) = bounded(WAITING);
         let counter = Counter { link: None, channel: None, record };
-        (Self { counter, requests, undone: Vec::new(), hub }, Bell(bell))
+        (Self { counter, requests, undone: Vec::new(), hub }, request)
     }
 
     /// Declares again what stands. What the broker refuses is left out and told; the rest stands.

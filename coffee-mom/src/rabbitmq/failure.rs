@@ -201,7 +201,7 @@ impl ReplyCode {
     pub(crate) const NOT_ALLOWED: Self = Self(530);
     pub(crate) const INTERNAL_ERROR: Self = Self(541);
 
-    fn retry(self) -> Retry {
+    pub(super) fn retry(self) -> Retry {
         match self {
             Self::CONNECTION_FORCED | Self::INTERNAL_ERROR | Self::RESOURCE_ERROR => Retry::Yes,
             Self::RESOURCE_LOCKED | Self::CHANNEL_ERROR | Self::UNEXPECTED_FRAME => Retry::AFewTimes,

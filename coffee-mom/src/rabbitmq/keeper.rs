@@ -7,14 +7,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use amiquip::ConnectionBlockedNotification;
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, bounded, select};
 
 use crate::event::{Event, Side};
 
 use super::backoff::Backoff;
 use super::config::RabbitConfig;
 use super::desk::CALL_LIMIT;
-use super::failure::{Failure, Retry};
+use super::failure::{Failure, Loss, Retry};
 use super::hub::Hub;
 use super::line::{Line, Live, Status};
 use super::link::{Link, Purpose};
@@ -109,6 +109,9 @@ impl<D: Duty> Keeper<D> {
                 }
                 Err(failure) => failure,
             };
+            if self.line.closing().is_some() {
+                return None;
+            }
             tries += 1;
             let pause = self.backoff.next_pause();
             self.line.failed(failure.clone());
@@ -130,7 +133,7 @@ impl<D: Duty> Keeper<D> {
     fn attempt(&mut self, until: Option<Instant>) -> Result<Arc<Link>, Failure> {
         // Each attempt is bounded by the config's timeout a host, so this is only a roof over it.
         let deadline = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
-        let link = Arc::new(Link::open(&self.config, self.purpose, deadline)?);
+        let link = Arc::new(self.open(deadline)?);
         self.line.hold(Some(&link));
         self.duty.prepare(&link).inspect_err(|_| {
             link.kill();
@@ -138,6 +141,29 @@ impl<D: Duty> Keeper<D> {
             self.line.hold(None);
         })?;
         Ok(link)
+    }
+
+    /// Opens a link on a thread of its own, as nothing can interrupt that. Once the line is to be closed
+    /// it is left alone: it ends at the latest when its attempt times out, and the link with it.
+    fn open(&self, deadline: Instant) -> Result<Link, Failure> {
+        let (config, purpose) = (self.config.clone(), self.purpose);
+        let (tell, told) = bounded(1);
+        let opening = thread::Builder::new().name("rabbitmq connect".into()).spawn(move || {
+            // Without a receiver the link is dropped here.
+            let _ = tell.send(Link::open(&config, purpose, deadline));
+        });
+        let opening = opening.map_err(|error| Failure::System(error.kind()))?;
+        while self.line.closing().is_none() {
+            select! {
+                recv(told) -> opened => {
+                    // A panic shows as no answer.
+                    let _ = opening.join();
+                    return opened.unwrap_or(Err(Failure::Lost(Loss::Panic)));
+                }
+                recv(self.woken) -> _ => {}
+            }
+        }
+        Err(Failure::Closed)
     }
 
     /// Waits, but not once the line is to be closed.

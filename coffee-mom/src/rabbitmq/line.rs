@@ -1,6 +1,7 @@
 //! One side of a connection as its users see it: a link that is up, away or closed for good.
 //! Who keeps it up is `keeper`.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -42,6 +43,7 @@ pub(super) struct Line {
     blocked: AtomicBool,
     /// Makes the keeper look at what it is asked to do.
     wake: Sender<()>,
+    closed: Receiver<Infallible>,
 }
 
 #[derive(Debug)]
@@ -57,12 +59,15 @@ struct State {
     watchers: Vec<Sender<()>>,
     /// So many watchers are looked through for those that are gone.
     many: usize,
+    /// Dropped when the line is closed.
+    open: Option<Sender<Infallible>>,
 }
 
 impl Line {
     /// A line that is away, and what its keeper is woken by.
     pub(super) fn new() -> (Arc<Self>, Receiver<()>) {
         let (wake, woken) = bounded(1);
+        let (open, closed) = bounded(0);
         let state = State {
             status: Status::Away,
             failure: None,
@@ -71,13 +76,20 @@ impl Line {
             link: None,
             watchers: Vec::new(),
             many: MANY,
+            open: Some(open),
         };
-        let line = Self { state: Mutex::new(state), changed: Condvar::new(), blocked: AtomicBool::new(false), wake };
+        let (state, changed, blocked) = (Mutex::new(state), Condvar::new(), AtomicBool::new(false));
+        let line = Self { state, changed, blocked, wake, closed };
         (Arc::new(line), woken)
     }
 
     pub(super) fn status(&self) -> Status {
         self.state.lock().status.clone()
+    }
+
+    /// Disconnected when the line is closed.
+    pub(super) fn closed(&self) -> &Receiver<Infallible> {
+        &self.closed
     }
 
     /// Gets a token after each change of the status; several changes may give one.
@@ -175,6 +187,9 @@ impl Line {
         if let Status::Up(live) = &status {
             state.failure = None;
             state.link = Some(live.link.clone());
+        }
+        if matches!(status, Status::Closed) {
+            state.open = None;
         }
         state.status = status;
         self.tell(&mut state);

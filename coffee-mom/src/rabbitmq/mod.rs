@@ -99,8 +99,9 @@ impl RabbitBroker {
         let config = Arc::new(config);
         let hub = Arc::new(Hub::default());
         let record = Arc::new(Mutex::new(Record::default()));
-        let (desk, bell) = Desk::new(record.clone(), hub.clone());
+        let (desk, requests) = Desk::new(record.clone(), hub.clone());
         let consuming = SideOf::start(&config, Side::Consuming, &hub, desk, deadline)?;
+        let bell = Bell::new(requests, consuming.line());
         let duty = AfterDeclarations::of(consuming.line());
         let publishing = SideOf::start(&config, Side::Publishing, &hub, duty, deadline)?;
         let core = Core {
@@ -307,7 +308,7 @@ impl Core {
     }
 
     fn close(&self, deadline: Instant) -> Result<(), CloseError> {
-        self.closed.store(true, Ordering::Release);
+        let again = self.closed.swap(true, Ordering::AcqRel);
         // How those ended that were dropped before is no news.
         self.producers.lock().retain(|closer| !closer.finished().is_over());
         let producers = self.producers.lock().clone();
@@ -316,11 +317,10 @@ impl Core {
         consumers.iter().for_each(|closer| closer.close(deadline));
         let flushed = producers.iter().all(|closer| closer.finished().wait(deadline));
         let ended = consumers.iter().all(|closer| closer.finished().wait(deadline));
-        let sides = [&self.publishing, &self.consuming];
-        sides.iter().for_each(|side| side.ask_to_close(deadline));
-        let said_goodbye = sides.map(|side| side.close(deadline));
-        let unsettled = producers.iter().any(producer::Closer::left_unsettled);
-        if flushed && ended && said_goodbye == [true, true] && !unsettled {
+        let said_goodbye = side::close([&self.publishing, &self.consuming], deadline);
+        // The first close tells; one that follows at its heels may still find those producers.
+        let unsettled = !again && producers.iter().any(producer::Closer::left_unsettled);
+        if flushed && ended && said_goodbye && !unsettled {
             self.threads.join_all();
             return Ok(());
         }

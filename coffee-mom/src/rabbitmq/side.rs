@@ -12,7 +12,7 @@ use crate::event::Side;
 
 use super::config::{ConfigError, RabbitConfig};
 use super::desk::CALL_LIMIT;
-use super::failure::{Failure, ReplyCode};
+use super::failure::{Failure, ReplyCode, Retry};
 use super::hub::Hub;
 use super::keeper::{self, Duty};
 use super::line::{Line, Status};
@@ -48,28 +48,31 @@ impl SideOf {
         self.line.wait(deadline).map(drop).map_err(ConnectError::from)
     }
 
-    /// Has the line closed by the deadline. Does not block.
-    pub(super) fn ask_to_close(&self, deadline: Instant) {
-        self.line.close(deadline);
-    }
-
-    /// Closes the line; true if its last link was closed by the deadline. A keeper that is just
-    /// connecting is left alone: it ends by itself, at the latest when its attempt times out.
-    pub(super) fn close(&self, deadline: Instant) -> bool {
-        self.ask_to_close(deadline);
-        let in_time = self.line.wait_closed(deadline);
-        if !in_time {
-            self.line.kill();
-            self.line.wait_closed(Instant::now() + END_GRACE);
-        }
+    /// Joins the keeper if it is at its end.
+    fn join(&self) {
         if matches!(self.line.status(), Status::Closed)
             && let Some(keeper) = self.keeper.lock().take()
             && keeper.join().is_err()
         {
             log::error!("the keeper of a link panicked");
         }
-        in_time
     }
+}
+
+/// Closes both sides of a connection; true if their last links were closed by the deadline. Else they are
+/// cut off then, both before either is waited for: one may wait for the other.
+pub(super) fn close(sides: [&SideOf; 2], deadline: Instant) -> bool {
+    sides.iter().for_each(|side| side.line.close(deadline));
+    let in_time = sides.map(|side| side.line.wait_closed(deadline)) == [true, true];
+    if !in_time {
+        sides.iter().for_each(|side| side.line.kill());
+        let until = Instant::now() + END_GRACE;
+        for side in sides {
+            side.line.wait_closed(until);
+        }
+    }
+    sides.iter().for_each(|side| side.join());
+    in_time
 }
 
 /// The duty of the side that publishes: a new link is not used before what was declared stands
@@ -113,6 +116,9 @@ pub enum ConnectError {
     /// No host could be reached by the deadline, for that reason.
     #[error("the broker could not be reached: {0}")]
     Unreachable(String),
+    /// The broker takes no connection for now, with that reason: it starts, stops, or lacks room.
+    #[error("the broker takes no connection for now: {0}")]
+    Unavailable(String),
     /// The broker does not take the user's name and password, or whatever stands for them.
     #[error("the broker does not accept the credentials")]
     Credentials,
@@ -130,10 +136,23 @@ pub enum ConnectError {
     Thread(#[from] std::io::Error),
 }
 
+impl ConnectError {
+    /// Whether the same may succeed later without anything being changed at this side: worth waiting for.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Unavailable(_))
+    }
+}
+
 impl From<Failure> for ConnectError {
     fn from(failure: Failure) -> Self {
         let text = failure.to_string();
         match failure {
+            Failure::ConnectionClosed { code, .. } | Failure::ChannelClosed { code, .. }
+                if code.retry() == Retry::Yes =>
+            {
+                Self::Unavailable(text)
+            }
             Failure::Credentials | Failure::NoMechanism => Self::Credentials,
             Failure::ConnectionClosed { code: ReplyCode::NOT_ALLOWED, text } => Self::VirtualHost(text),
             Failure::ConnectionClosed { code: ReplyCode::ACCESS_REFUSED, .. } => Self::Credentials,
@@ -144,5 +163,25 @@ impl From<Failure> for ConnectError {
             }
             _ => Self::Unreachable(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u16) -> ConnectError {
+        Failure::ConnectionClosed { code: ReplyCode(code), text: "why".into() }.into()
+    }
+
+    #[test]
+    fn refusals_that_pass_are_told_from_others() {
+        for code in [ReplyCode::CONNECTION_FORCED, ReplyCode::RESOURCE_ERROR, ReplyCode::INTERNAL_ERROR] {
+            assert!(matches!(refused(code.0), ConnectError::Unavailable(_)) && refused(code.0).is_temporary());
+        }
+        assert!(matches!(refused(530), ConnectError::VirtualHost(_)) && !refused(530).is_temporary());
+        assert!(matches!(refused(403), ConnectError::Credentials) && !refused(403).is_temporary());
+        assert!(matches!(refused(501), ConnectError::Refused(_)) && !refused(501).is_temporary());
+        assert!(ConnectError::from(Failure::Deadline).is_temporary());
     }
 }
