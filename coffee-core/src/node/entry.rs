@@ -52,4 +52,8 @@ impl Node for EntryNode {
         }
         Ok(())
     }
+
+    fn jobs(&self) -> usize {
+        self.worker.jobs()
+    }
 }

@@ -1,6 +1,6 @@
 //! The jobs that a node works on: each opened by the first frame that names it.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use super::NodeError;
 use crate::{
@@ -8,8 +8,8 @@ use crate::{
     plan::{Job, Topology},
 };
 
-/// What a node knows of each job.
-pub(crate) struct Jobs<T>(HashMap<JobId, Known<T>>);
+/// What a node knows of each job; in order, so that what a node does depends on what happens to it alone.
+pub(crate) struct Jobs<T>(BTreeMap<JobId, Known<T>>);
 
 struct Known<T> {
     encoded: Vec<u8>,
@@ -19,7 +19,7 @@ struct Known<T> {
 
 impl<T> Jobs<T> {
     pub fn new() -> Self {
-        Jobs(HashMap::new())
+        Jobs(BTreeMap::new())
     }
 
     /// The job of a frame. Frames of one job say the same of it, those of another topology are refused (invariant 7).
@@ -47,6 +47,11 @@ impl<T> Jobs<T> {
     /// Drops what is known of a job.
     pub fn forget(&mut self, job: JobId) {
         self.0.remove(&job);
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// All of them.

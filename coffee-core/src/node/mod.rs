@@ -168,6 +168,9 @@ pub trait Node: Send {
     /// Where a job can't go on. What the event brought is not acked and nothing of its answer goes out. The node is good
     /// for other jobs, and for this one not before [`Event::Forget`]. What stands in `actions` is to be done all the same.
     fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), Failure>;
+
+    /// Of how many jobs it holds something in memory.
+    fn jobs(&self) -> usize;
 }
 
 /// The job that a frame is of, where that can be read.

@@ -238,6 +238,10 @@ impl Node for ShardNode {
         self.mark_emitted(actions);
         result
     }
+
+    fn jobs(&self) -> usize {
+        self.jobs.len()
+    }
 }
 
 impl ShardJob {

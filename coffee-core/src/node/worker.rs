@@ -75,6 +75,10 @@ impl Node for WorkerNode {
         }
         Ok(())
     }
+
+    fn jobs(&self) -> usize {
+        self.jobs.len()
+    }
 }
 
 impl WorkerJob {

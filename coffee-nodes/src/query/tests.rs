@@ -200,7 +200,10 @@ fn a_client_that_is_away_is_not_waited_for() {
     let client = site.client();
     let job = client.begin(1, &spec(5), soon()).unwrap();
     // While others are heard.
-    while client.state(job, soon()).unwrap() != JobState::Cancelled {}
+    let deadline = soon();
+    while client.state(job, deadline).unwrap() != JobState::Cancelled {
+        assert!(Instant::now() < deadline, "it is not cancelled");
+    }
     while told.recv_deadline(soon()).unwrap() != Control::Ended(job) {}
     let (_, errors) = client.describe(job, soon()).unwrap();
     assert!(errors[0].text.contains("was away"), "{errors:?}");

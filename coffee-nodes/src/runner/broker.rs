@@ -15,7 +15,7 @@ use coffee_core::{
 use coffee_mom::{
     AckError, AttachError, Broker, Consumer, ConsumerEnd, ConsumerOptions, Delivery, DeliveryTag, Outcome,
 };
-use crossbeam_channel::{Receiver, never, select};
+use crossbeam_channel::{Receiver, Select, TryRecvError, never};
 
 use super::{Incoming, Links, Sender, Transport, TransportError, until_free};
 use crate::Stop;
@@ -102,6 +102,23 @@ impl BrokerTransport {
         TransportError::Consume(self.consumer.ended().unwrap_or(ConsumerEnd::ConnectionClosed))
     }
 
+    /// What is there, in an order that does not depend on chance, so that a simulated run can be made again.
+    fn ready(&mut self) -> Result<Option<Incoming>, TransportError> {
+        if let Some(id) = self.sender.confirmed()? {
+            return Ok(Some(Incoming::Confirmed(id)));
+        }
+        match self.ended.try_recv() {
+            Ok(job) => return Ok(Some(Incoming::Ended(job))),
+            Err(TryRecvError::Disconnected) => return Ok(Some(Incoming::End)), // whoever knows which jobs live is gone
+            Err(TryRecvError::Empty) => {}
+        }
+        match self.consumer.deliveries().try_recv() {
+            Ok(delivery) => Ok(Some(self.deliver(delivery))),
+            Err(TryRecvError::Disconnected) => Err(self.lost()),
+            Err(TryRecvError::Empty) => Ok(None),
+        }
+    }
+
     /// Asked to stop: only confirmations come, until nothing is unacked or the grace is over.
     fn drain(&mut self, wait: Duration) -> Result<Incoming, TransportError> {
         let left = self.stop.deadline(self.grace).saturating_duration_since(Instant::now());
@@ -121,28 +138,26 @@ impl BrokerTransport {
 
 impl Transport for BrokerTransport {
     fn next(&mut self, wait: Duration) -> Result<Incoming, TransportError> {
-        if let Some(id) = self.sender.confirmed()? {
-            return Ok(Incoming::Confirmed(id));
-        }
         if self.stop.is_triggered() {
-            return self.drain(wait);
+            return match self.sender.confirmed()? {
+                Some(id) => Ok(Incoming::Confirmed(id)),
+                None => self.drain(wait),
+            };
         }
-        let wait = self.sender.patience(wait);
-        let settled = select! {
-            recv(self.consumer.deliveries()) -> delivery => return match delivery {
-                Ok(delivery) => Ok(self.deliver(delivery)),
-                Err(_) => Err(self.lost()),
-            },
-            recv(self.ended) -> job => return match job {
-                Ok(job) => Ok(Incoming::Ended(job)),
-                Err(_) => Ok(Incoming::End), // whoever knows which jobs live is gone
-            },
-            recv(self.sender.settlements()) -> settled => settled,
-            recv(self.stop.receiver()) -> _ => return Ok(Incoming::Nothing),
-            default(wait) => return Ok(Incoming::Nothing),
-        };
-        self.sender.note(settled.map_err(|_| self.lost())?)?;
-        Ok(self.sender.confirmed()?.map_or(Incoming::Nothing, Incoming::Confirmed))
+        if let Some(incoming) = self.ready()? {
+            return Ok(incoming);
+        }
+        if wait.is_zero() {
+            return Ok(Incoming::Nothing);
+        }
+        let mut select = Select::new();
+        select.recv(self.sender.settlements());
+        select.recv(&self.ended);
+        select.recv(self.consumer.deliveries());
+        select.recv(self.stop.receiver());
+        // Which of them it is shows when it is looked for.
+        let _ = select.ready_timeout(self.sender.patience(wait));
+        Ok(self.ready()?.unwrap_or(Incoming::Nothing))
     }
 
     fn publish(&mut self, id: PublishId, to: Target, body: Bytes) -> Result<(), TransportError> {

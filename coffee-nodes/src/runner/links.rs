@@ -78,7 +78,7 @@ impl Links {
     ) -> Result<Self, LinksError> {
         let mut links = Links { gauge: Some(Gauge { broker: broker.clone(), frames }), ..Links::default() };
         for (target, name) in queues(topology, prefix) {
-            links.declare_queue(&**broker, target, QueueSpec::named(Name::new(&name)?))?;
+            links.declare_queue(&**broker, target, QueueSpec::named(Name::new(&name)?).unbounded())?;
         }
         Ok(links)
     }

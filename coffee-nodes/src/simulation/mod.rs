@@ -1,10 +1,14 @@
-//! A whole system in one thread, with everything that can go wrong: to be tested, and to test what is built on it.
+//! A whole system in one thread, with deaths, repetitions and disorder: to be tested, and to test what is built on it.
 //!
 //! The nodes, the runner, the transport, the query node's decisions and the results store are those of a real cluster. Simulated
-//! are what is between them: clients and gateways' sessions, calls, time, and the broker's connection, which
+//! are what is between them: clients and gateways' sessions, calls, time, disks, and the broker's connection, which
 //! [`coffee_mom::faults`] lets go wrong. Who acts when, who dies before or behind which of its operations, what comes
 //! twice, late or in another order is drawn from a seed; the same seed gives the same run. Each job's answer has to be that of
-//! the run in which nothing goes wrong, each run has to end, and nothing of a job may be left behind.
+//! the run in which nothing goes wrong, each run has to end, and nothing of a job may be left on disks, in queues, unacked, or
+//! in nodes.
+//!
+//! Not simulated: full queues, stops in order, a query node that does not answer, disks that fail, other gateways' sessions taking
+//! over at the query node, jobs that fail. Real processes and brokers are for those.
 //!
 //! ```
 //! # use std::{error::Error, sync::Arc};
@@ -43,7 +47,11 @@ pub use client::Answer;
 pub use fate::Last;
 pub use job::SimulatedJob;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use coffee_core::{node::Node, plan::Topology};
 
@@ -53,8 +61,8 @@ use self::{
     world::{Ran, Setup, run},
 };
 
-/// How often a failing run is made simpler at most.
-const SIMPLER: usize = 3000;
+/// How long it is tried to make a failing run simpler.
+const SIMPLER: Duration = Duration::from_secs(20);
 
 /// Puts a fault into a node, to see whether it is found.
 type Sabotage = fn(Kind, Box<dyn Node>) -> Box<dyn Node>;
@@ -116,12 +124,13 @@ impl Simulation {
     /// Where it goes wrong: made as simple as it can be, and told in full.
     pub fn run(&self, seed: u64) -> Result<(), Broken> {
         let ran = self.ran(Choices::of_seed(seed), None, false);
-        if self.verdict(&ran).is_ok() {
-            return Ok(());
-        }
-        let fails = |choices: &[u32]| self.again(choices, false).is_err();
-        let simplest = simplify(ran.choices, SIMPLER, fails);
-        self.again(&simplest, true)
+        let Err(what) = self.verdict(&ran) else { return Ok(()) };
+        let until = Instant::now() + SIMPLER;
+        let fails = |choices: &[u32]| (Instant::now() < until).then(|| self.again(choices, false).is_err());
+        let simplest = simplify(&ran.choices, fails);
+        self.again(&simplest, true)?;
+        // It went wrong once, and can't be told better than that.
+        Err(Broken { what, choices: ran.choices, last: None, notes: Vec::new() })
     }
 
     /// The run that these choices make, told in full where `notes` are wanted.

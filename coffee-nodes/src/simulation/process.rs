@@ -104,6 +104,11 @@ impl Process {
         self.life.is_some()
     }
 
+    /// Of how many jobs its node holds something in memory.
+    pub fn jobs(&self) -> usize {
+        self.life.as_ref().map_or(0, |life| life.node.jobs())
+    }
+
     /// Its process dies: what it had not acked comes again.
     pub fn kill(&mut self) {
         self.life = None;

@@ -1,6 +1,11 @@
 //! Answers of simulated systems, beside those that are computed plainly.
 
-use std::{cmp::Reverse, collections::BTreeMap, thread};
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+};
 
 use bytes::Bytes;
 use coffee_core::{
@@ -15,7 +20,7 @@ use coffee_core::{
 use super::*;
 
 /// Seeds of the test command; `COFFEE_SIMULATIONS` asks for more.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 10_000;
 
 type Sale = (u8, u32);
 type Name = (u8, u64, String);
@@ -106,8 +111,10 @@ fn system(seed: u64) -> Simulation {
     let mut right = Vec::new();
     for _ in 0..random.usize(1..4) {
         let sales: Vec<Sale> = (0..random.usize(..60)).map(|_| (random.u8(..12), random.u32(..50))).collect();
+        // Some results have several pieces.
+        let length = if random.u8(..40) == 0 { 150_000 } else { 4 };
         let names: Vec<Name> =
-            (0..random.u64(..16)).map(|at| (random.u8(..12), at, "x".repeat(random.usize(..4)))).collect();
+            (0..random.u64(..16)).map(|at| (random.u8(..12), at, "x".repeat(random.usize(..length)))).collect();
         let asked = (random.u32(..50), random.u8(1..6));
         let job = SimulatedJob::new(&topology, &asked).unwrap();
         let job = job.rows("names", &names, random.usize(1..20)).unwrap();
@@ -130,7 +137,11 @@ fn all_seeds(seeds: std::ops::Range<u64>, run: impl Fn(u64) + Sync) {
     thread::scope(|scope| {
         for first in 0..threads {
             let (seeds, run) = (seeds.clone(), &run);
-            scope.spawn(move || seeds.skip(first as usize).step_by(threads as usize).for_each(run));
+            scope.spawn(move || {
+                for seed in seeds.skip(first as usize).step_by(threads as usize) {
+                    catch_unwind(AssertUnwindSafe(|| run(seed))).unwrap_or_else(|_| panic!("seed {seed}"));
+                }
+            });
         }
     });
 }
@@ -143,6 +154,18 @@ fn no_death_repetition_or_order_shows_in_an_answer() {
             panic!("seed {seed}: {broken}");
         }
     });
+}
+
+#[test]
+fn a_run_is_made_again() {
+    for seed in 0..60 {
+        let simulation = system(seed);
+        let [first, second] = [(); 2].map(|()| simulation.ran(Choices::of_seed(seed), None, true));
+        assert_eq!(first.notes, second.notes, "seed {seed}");
+        assert_eq!((first.operations, &first.choices), (second.operations, &second.choices), "seed {seed}");
+        let again = simulation.ran(Choices::again(first.choices), None, true);
+        assert_eq!(again.notes, second.notes, "seed {seed}");
+    }
 }
 
 #[test]
@@ -182,6 +205,10 @@ impl<F: FnMut(&Event, &mut Vec<Action>) + Send> Node for Saboteur<F> {
         (self.spoil)(&copy, &mut more);
         actions.extend(more);
         result
+    }
+
+    fn jobs(&self) -> usize {
+        self.node.jobs()
     }
 }
 
@@ -271,7 +298,7 @@ fn same_stream(one: &PartMeta, other: &PartMeta) -> bool {
 }
 
 #[test]
-fn a_maximizer_over_partial_sums_is_found() {
+fn a_maximizer_over_partial_sums_answers_otherwise() {
     let wrong = |sale: &Sale| Some((sale.0, sale.1 % 2)); // a key's sum in two parts
     let plan = PlanBuilder::<(u32, u8)>::new();
     let (_, sales) = plan.rows::<Sale>("sales");
@@ -290,4 +317,40 @@ fn a_maximizer_over_partial_sums_is_found() {
     let simulation = Simulation::new(topology, vec![job]).unwrap();
     let [Answer::Done { rows: found, .. }] = simulation.reference() else { panic!() };
     assert_ne!(rows::<BestName>(&found[0].1), expected(&sales, &names, (0, 3)).1);
+}
+
+#[test]
+fn what_is_never_acked_is_found() {
+    let what = found(|kind, node| match kind {
+        Kind::Shard(..) => {
+            let spoil = |_: &Event, actions: &mut Vec<Action>| {
+                actions.retain(|action| !matches!(action, Action::Ack(_)));
+            };
+            Box::new(Saboteur { node, spoil })
+        }
+        _ => node,
+    });
+    assert!(what.contains("messages in") || what.contains("it does not end"), "{what}");
+}
+
+/// A node that never forgets.
+struct Deaf(Box<dyn Node>);
+
+impl Node for Deaf {
+    fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), Failure> {
+        match event {
+            Event::Forget(_) | Event::Release(_) => Ok(()),
+            event => self.0.step(event, actions),
+        }
+    }
+
+    fn jobs(&self) -> usize {
+        self.0.jobs()
+    }
+}
+
+#[test]
+fn what_is_never_forgotten_is_found() {
+    let what = found(|_, node| Box::new(Deaf(node)));
+    assert!(what.contains("jobs in"), "{what}");
 }

@@ -213,18 +213,39 @@ impl World {
 
     /// Nothing of a job outlasts it.
     fn check_nothing_is_left(&mut self) -> Result<(), String> {
-        // What is still under way is dropped by whoever it reaches.
+        self.settle()?;
+        let mut left = String::new();
+        for process in &mut self.processes {
+            if !process.disk.is_empty() {
+                let _ = write!(left, " records of {};", process.name);
+            }
+            if process.jobs() > 0 {
+                let _ = write!(left, " {} jobs in {};", process.jobs(), process.name);
+            }
+            process.kill(); // so that what it has not acked waits
+        }
+        for job in self.site.results.incomplete().map_err(|error| error.to_string())? {
+            let _ = write!(left, " results of job {job};");
+        }
+        for (queue, messages) in self.site.links.waiting(&*self.site.broker) {
+            let _ = write!(left, " {messages} messages in {queue};");
+        }
+        if left.is_empty() { Ok(()) } else { Err(format!("something is left:{left}")) }
+    }
+
+    /// Lets everybody hear that the jobs have ended, and drop what is still under way.
+    fn settle(&mut self) -> Result<(), String> {
         for _ in 0..3 {
-            for at in 0..self.processes.len() {
-                let process = &mut self.processes[at];
+            for process in &mut self.processes {
                 if !process.is_alive() {
                     let started = process.start(&self.site);
                     ended(&self.site.shared, process, started.map(|()| Turn::Worked))?;
                 }
-                while self.processes[at].is_alive() {
-                    let turned = self.processes[at].turn();
+                process.refresh(&self.site)?;
+                while process.is_alive() {
+                    let turned = process.turn();
                     let idle = matches!(turned, Ok(Turn::Idle));
-                    ended(&self.site.shared, &mut self.processes[at], turned)?;
+                    ended(&self.site.shared, process, turned)?;
                     if idle {
                         break;
                     }
@@ -232,19 +253,7 @@ impl World {
             }
         }
         self.announce()?;
-        self.sweep()?;
-        let mut left = String::new();
-        for process in self.processes.iter().filter(|process| !process.disk.is_empty()) {
-            let _ = write!(left, " records of {};", process.name);
-        }
-        let incomplete = self.site.results.incomplete().map_err(|error| error.to_string())?;
-        for job in incomplete {
-            let _ = write!(left, " results of job {job};");
-        }
-        for (queue, messages) in self.site.links.waiting(&*self.site.broker) {
-            let _ = write!(left, " {messages} messages in {queue};");
-        }
-        if left.is_empty() { Ok(()) } else { Err(format!("something is left:{left}")) }
+        self.sweep()
     }
 
     fn describe(&self) -> String {
