@@ -8,6 +8,7 @@ use coffee_core::{
 use coffee_nodes::sales::Queries;
 
 use crate::{
+    chaos::ChaosArgs,
     completions::CompletionsArgs,
     compose::ComposeArgs,
     gateway::GatewayArgs,
@@ -44,6 +45,7 @@ pub enum Command {
     ResultsNode(ResultsNodeArgs),
     Node(NodeArgs),
     Compose(ComposeArgs),
+    Chaos(ChaosArgs),
     Generate(GenerateArgs),
     Completions(CompletionsArgs),
 }

@@ -2,6 +2,7 @@
 //! they print is in a file each.
 
 mod args;
+mod chaos;
 mod cluster;
 mod completions;
 mod compose;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::ResultsNode(args) => results_node::run(&args),
         Command::Node(args) => node::run(&args),
         Command::Compose(args) => compose::run(&args),
+        Command::Chaos(args) => chaos::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

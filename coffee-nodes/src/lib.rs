@@ -2,6 +2,7 @@
 //! No argument parsing here.
 
 mod bounded;
+pub mod chaos;
 mod chunk;
 pub mod client;
 pub mod cluster;

@@ -33,9 +33,30 @@ pub enum PlanError {
     TooManySinks,
 }
 
+/// What an operator does with rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum OperatorKind {
+    /// Reads them from chunks.
+    Source,
+    /// Picks some.
+    Filter,
+    /// Maps each to another.
+    Projection,
+    /// Folds those of a key.
+    Aggregator,
+    /// Keeps the best of a group.
+    Maximizer,
+    /// Joins them with others.
+    Joiner,
+    /// Puts them in order, as a result.
+    Sink,
+}
+
 /// One operator of a plan.
 pub(crate) struct Op {
     pub name: String,
+    pub kind: OperatorKind,
     pub operator: Box<dyn Operator>,
     /// The operators that feed it, by index.
     pub inputs: Vec<usize>,
@@ -94,6 +115,11 @@ impl Plan {
         self.ops.iter().map(|op| op.name.as_str())
     }
 
+    /// What the operator of that name does; `None` where there is none.
+    pub fn kind_of(&self, operator: &str) -> Option<OperatorKind> {
+        self.ops.iter().find(|op| op.name == operator).map(|op| op.kind)
+    }
+
     /// The sinks' names, in the order that jobs choose among them by.
     pub fn sinks(&self) -> impl Iterator<Item = &str> {
         self.sinks.iter().filter_map(|op| Some(self.ops.get(*op)?.name.as_str()))
@@ -142,7 +168,7 @@ impl<P: Row> PlanBuilder<P> {
         name: &str,
         make: impl Fn(&P) -> S + Send + Sync + 'static,
     ) -> Flow<'_, P, S::Row> {
-        self.add(name, Vec::new(), SourceOp::new(erase(make)))
+        self.add(name, OperatorKind::Source, Vec::new(), SourceOp::new(erase(make)))
     }
 
     /// Rows that the program makes, and the name to feed them by.
@@ -178,7 +204,8 @@ impl<P: Row> PlanBuilder<P> {
             plan.ops[from].name.clone()
         };
         let sources = Arc::new(rejecting.iter().map(source_name).collect());
-        plan.ops.push(Op { name: REJECTED.to_owned(), operator: Box::new(RejectedOp { sources }), inputs: rejecting });
+        let (name, kind) = (REJECTED.to_owned(), OperatorKind::Sink);
+        plan.ops.push(Op { name, kind, operator: Box::new(RejectedOp { sources }), inputs: rejecting });
         let mut names = BTreeSet::new();
         match plan.ops.iter().find(|op| !names.insert(&op.name)) {
             Some(op) => Err(PlanError::SameName(op.name.clone())),
@@ -186,9 +213,15 @@ impl<P: Row> PlanBuilder<P> {
         }
     }
 
-    fn add<R>(&self, name: &str, inputs: Vec<usize>, operator: impl Operator + 'static) -> Flow<'_, P, R> {
+    fn add<R>(
+        &self,
+        name: &str,
+        kind: OperatorKind,
+        inputs: Vec<usize>,
+        operator: impl Operator + 'static,
+    ) -> Flow<'_, P, R> {
         let mut ops = self.ops.borrow_mut();
-        ops.push(Op { name: name.to_owned(), operator: Box::new(operator), inputs });
+        ops.push(Op { name: name.to_owned(), kind, operator: Box::new(operator), inputs });
         Flow { builder: self, op: ops.len() - 1, row: PhantomData }
     }
 }
@@ -219,7 +252,7 @@ impl<P, R> Copy for Flow<'_, P, R> {}
 impl<'b, P: Row, R: Row> Flow<'b, P, R> {
     /// Keeps the rows that a filter keeps.
     pub fn filter<F: Filter<R>>(self, name: &str, make: impl Fn(&P) -> F + Send + Sync + 'static) -> Flow<'b, P, R> {
-        self.builder.add(name, vec![self.op], FilterOp::<R, F>::new(erase(make)))
+        self.builder.add(name, OperatorKind::Filter, vec![self.op], FilterOp::<R, F>::new(erase(make)))
     }
 
     /// Maps each row to another.
@@ -228,7 +261,7 @@ impl<'b, P: Row, R: Row> Flow<'b, P, R> {
         name: &str,
         make: impl Fn(&P) -> M + Send + Sync + 'static,
     ) -> Flow<'b, P, M::Out> {
-        self.builder.add(name, vec![self.op], MapOp::<R, M>::new(erase(make)))
+        self.builder.add(name, OperatorKind::Projection, vec![self.op], MapOp::<R, M>::new(erase(make)))
     }
 
     /// Folds the rows of each key into one.
@@ -237,7 +270,7 @@ impl<'b, P: Row, R: Row> Flow<'b, P, R> {
         name: &str,
         make: impl Fn(&P) -> A + Send + Sync + 'static,
     ) -> Flow<'b, P, A::Out> {
-        self.builder.add(name, vec![self.op], AggregateOp::<A>::new(erase(make)))
+        self.builder.add(name, OperatorKind::Aggregator, vec![self.op], AggregateOp::<A>::new(erase(make)))
     }
 
     /// Keeps the best rows of each group.
@@ -246,7 +279,7 @@ impl<'b, P: Row, R: Row> Flow<'b, P, R> {
         name: &str,
         make: impl Fn(&P) -> M + Send + Sync + 'static,
     ) -> Flow<'b, P, R> {
-        self.builder.add(name, vec![self.op], MaximizeOp::<M>::new(erase(make)))
+        self.builder.add(name, OperatorKind::Maximizer, vec![self.op], MaximizeOp::<M>::new(erase(make)))
     }
 
     /// Joins each row with the row of the same key in `build`, all of which is kept until both sides have ended.
@@ -256,7 +289,7 @@ impl<'b, P: Row, R: Row> Flow<'b, P, R> {
         build: Flow<'b, P, J::Build>,
         make: impl Fn(&P) -> J + Send + Sync + 'static,
     ) -> Flow<'b, P, J::Out> {
-        self.builder.add(name, vec![self.op, build.op], JoinOp::<J>::new(erase(make)))
+        self.builder.add(name, OperatorKind::Joiner, vec![self.op, build.op], JoinOp::<J>::new(erase(make)))
     }
 
     /// Ends the flow in a result, in ascending order of its rows.
@@ -264,7 +297,7 @@ impl<'b, P: Row, R: Row> Flow<'b, P, R> {
     where
         R: Ord,
     {
-        let _end: Flow<'_, P, R> = self.builder.add(name, vec![self.op], SinkOp::<R>::new());
+        let _end: Flow<'_, P, R> = self.builder.add(name, OperatorKind::Sink, vec![self.op], SinkOp::<R>::new());
         SinkId { name: name.to_owned(), row: PhantomData }
     }
 }

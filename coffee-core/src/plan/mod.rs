@@ -8,7 +8,7 @@ mod job;
 mod placement;
 mod topology;
 
-pub use builder::{Flow, ParametersError, Plan, PlanBuilder, PlanError, SinkId, SourceId};
+pub use builder::{Flow, OperatorKind, ParametersError, Plan, PlanBuilder, PlanError, SinkId, SourceId};
 pub use job::Job;
 pub use placement::{Placement, PlacementError, StagePlacement};
 pub use topology::{HeadInfo, Role, SourceInfo, Stage, Target, Topology};

@@ -55,6 +55,8 @@ fn a_good_placement_makes_a_topology() {
     assert_eq!(topology.plan().sinks().collect::<Vec<_>>(), ["answer"]);
     assert_eq!(topology.plan().looked_up_by("named"), Some("table"));
     assert_eq!(topology.plan().looked_up_by("count"), None);
+    assert_eq!(topology.plan().kind_of("top"), Some(OperatorKind::Maximizer));
+    assert_eq!(topology.plan().kind_of("scan"), None, "a stage is no operator");
 }
 
 #[test]

@@ -11,5 +11,7 @@ mod supervisor;
 mod table;
 
 pub use child::READY;
+pub(crate) use supervisor::is_running;
 pub use supervisor::{NodeCommand, UpError, UpOptions, up};
-pub use table::NodeState;
+pub(crate) use table::read as read_table;
+pub use table::{NoLine, NodeLine, NodeState};
