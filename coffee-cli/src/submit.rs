@@ -1,7 +1,7 @@
 //! `coffee submit`: the queries, by a cluster.
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal},
     path::PathBuf,
     process,
     time::Duration,
@@ -28,7 +28,7 @@ use crate::{
 /// Has the queries answered by a cluster
 ///
 /// DATA is a folder as of `coffee run`. The job's id goes to stderr first. When it is interrupted, the job is left to be
-/// gone on with by --job; a second Ctrl-C within 3 seconds cancels it.
+/// gone on with by --job; on a terminal, a second Ctrl-C within 3 seconds cancels it.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  coffee submit data --gateway 127.0.0.1:9000 --out results --queries q1,q3")]
 pub struct SubmitArgs {
@@ -96,7 +96,7 @@ const AGAIN: Duration = Duration::from_secs(3);
 /// How long it is tried to cancel a job, once somebody waits for it at the keyboard.
 const CANCEL: Duration = Duration::from_secs(10);
 
-/// Ctrl-C: the first leaves the job, the second cancels it, the third ends the process at once.
+/// Ctrl-C: the first leaves the job, on a terminal the second cancels it, the third ends the process at once.
 struct Interrupts {
     stop: Stop,
     cancel: Stop,
@@ -114,7 +114,8 @@ impl Interrupts {
         Ok(Interrupts { stop, cancel })
     }
 
-    /// What to say of a submission that has failed, and of its job. Where it was interrupted, the second Ctrl-C is waited for.
+    /// What to say of a submission that has failed, and of its job. Where it was interrupted on a terminal, the second Ctrl-C
+    /// is waited for.
     fn failure(&self, error: SalesError, job: Option<JobId>, client: &ClientOptions) -> Failure {
         let (interrupted, unreachable) = match &error {
             SalesError::Interrupted => (true, false),
@@ -133,17 +134,26 @@ impl Interrupts {
     /// Returns what has become of the job.
     fn leave_or_cancel(&self, job: JobId, client: &ClientOptions) -> String {
         let how = format!("go on with --job {job}, or `coffee cancel {job}`");
-        let seconds = AGAIN.as_secs();
-        let line = format!("job {job} goes on; Ctrl-C again within {seconds} s cancels it\n");
-        // A terminal that goes away sends signals of its own, more than one: without the line there is no second Ctrl-C.
-        if io::stderr().write_all(line.as_bytes()).is_err() || !self.cancel.wait(AGAIN) {
+        if !has_keyboard() {
             return how;
         }
-        let options = ClientOptions { limit: CANCEL, ..client.clone() };
+        let seconds = AGAIN.as_secs();
+        output::print_error(&format!("job {job} goes on; Ctrl-C again within {seconds} s cancels it\n"));
+        if !self.cancel.wait(AGAIN) || !has_keyboard() {
+            return how;
+        }
+        // Half of it for a gateway that has gone silent, and half for another.
+        let options = ClientOptions { limit: CANCEL, patience: CANCEL / 2, ..client.clone() };
         match Client::new(options).cancel(job, &Stop::new()) {
             Ok((JobSummary { state: JobState::Cancelled, .. }, _)) => format!("job {job} is cancelled"),
             Ok(_) => format!("job {job} had ended before it could be cancelled"),
             Err(error) => format!("job {job} can't be cancelled: {error}: {how}"),
         }
     }
+}
+
+/// Whether signals are somebody's Ctrl-C. What stops a service sends more than one too, and so does a terminal that goes away,
+/// which is none any more by then.
+fn has_keyboard() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
 }

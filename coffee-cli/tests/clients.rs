@@ -5,18 +5,22 @@
 mod support;
 
 use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     path::Path,
-    process::Child,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
 
 use support::{
     Data,
-    cluster::{Cluster, broker, job_of, kill, wait_until},
+    cluster::{Cluster, DEADLINE, broker, job_of, kill, wait_until},
     coffee, said,
 };
+use tempfile::TempDir;
 
 /// What `coffee jobs --json` says of a job: the part behind this key, up to the next comma.
 fn says(cluster: &Cluster, job: &str, key: &str) -> String {
@@ -32,12 +36,76 @@ fn end(child: Child) -> (i32, String) {
     (code, stderr)
 }
 
+/// What is said last of a job that is left.
+fn left(job: &str) -> String {
+    format!("coffee: interrupted; go on with --job {job}, or `coffee cancel {job}`")
+}
+
+/// A submission on a terminal of its own, which util-linux's `script` is; killed when dropped.
+struct Terminal {
+    script: Child,
+    pid: String,
+    lines: Receiver<String>,
+    _out: TempDir,
+}
+
+impl Terminal {
+    fn submitting(cluster: &Cluster, data: &Path) -> Self {
+        let out = tempfile::tempdir().unwrap();
+        let coffee = cluster.command(&[]);
+        let mut script = Command::new("script");
+        script.args(["-qefc", "echo $$; exec \"$PROGRAM\" submit --quiet --out \"$OUT\" \"$DATA\"", "/dev/null"]);
+        script.env("PROGRAM", coffee.get_program()).env("OUT", out.path()).env("DATA", data).env("SHELL", "/bin/sh");
+        for (name, value) in coffee.get_envs() {
+            match value {
+                Some(value) => script.env(name, value),
+                None => script.env_remove(name),
+            };
+        }
+        let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (said, lines) = channel();
+        let shown = BufReader::new(script.stdout.take().unwrap());
+        // It ends with the terminal.
+        thread::spawn(move || shown.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
+        let mut terminal = Terminal { script, pid: String::new(), lines, _out: out };
+        terminal.pid = terminal.line();
+        terminal
+    }
+
+    /// The next line that it shows, without what it shows of the keys.
+    fn line(&self) -> String {
+        let line = self.lines.recv_timeout(DEADLINE).unwrap();
+        line.trim_end_matches('\r').trim_start_matches("^C").to_owned()
+    }
+
+    fn job(&self) -> String {
+        self.line().strip_prefix("job ").unwrap().to_owned()
+    }
+
+    fn press_ctrl_c(&mut self) {
+        self.script.stdin.as_mut().unwrap().write_all(&[3]).unwrap();
+    }
+
+    /// Waits for the end, without another line: the exit code.
+    fn end(&mut self) -> Option<i32> {
+        assert_eq!(self.lines.recv_timeout(DEADLINE), Err(RecvTimeoutError::Disconnected));
+        self.script.wait().unwrap().code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
+}
+
 /// Data that takes a cluster much longer than the test.
 fn long() -> Data {
     let data = Data::generated(1, 40_000, &["2024-01"]);
     let folder = data.path().join("transactions");
     for number in 0..600 {
-        std::fs::hard_link(folder.join("transactions_202401.csv"), folder.join(format!("{number}.csv"))).unwrap();
+        fs::hard_link(folder.join("transactions_202401.csv"), folder.join(format!("{number}.csv"))).unwrap();
     }
     data
 }
@@ -50,49 +118,67 @@ fn jobs_are_left_cancelled_and_listed_as_they_are() {
     thread::scope(|scope| {
         scope.spawn(|| the_first_ctrl_c_leaves_the_job(&cluster, long.path()));
         scope.spawn(|| the_second_ctrl_c_cancels_it(&cluster, long.path()));
-        scope.spawn(|| without_a_terminal_nothing_is_cancelled(&cluster, long.path()));
+        scope.spawn(|| a_terminal_that_closes_is_no_second_ctrl_c(&cluster, long.path()));
+        scope.spawn(|| without_a_terminal_nothing_is_cancelled(&cluster, long.path(), ["HUP", "HUP"]));
+        scope.spawn(|| without_a_terminal_nothing_is_cancelled(&cluster, long.path(), ["TERM", "HUP"]));
         scope.spawn(|| what_was_quick_is_listed_with_its_figures(&cluster));
     });
     cluster.stop();
 }
 
 fn the_first_ctrl_c_leaves_the_job(cluster: &Cluster, data: &Path) {
-    let out = tempfile::tempdir().unwrap();
-    let mut child = cluster.submitting(data, out.path(), &[]);
-    let job = job_of(&mut child);
+    let mut terminal = Terminal::submitting(cluster, data);
+    let job = terminal.job();
     wait_until("it runs", || says(cluster, &job, "state") == "uploading");
-    kill("INT", child.id());
-    let (code, stderr) = end(child);
-    let first = format!("job {job} goes on; Ctrl-C again within 3 s cancels it");
-    let last = format!("coffee: interrupted; go on with --job {job}, or `coffee cancel {job}`");
-    assert_eq!((code, stderr), (130, format!("{first}\n{last}\n")));
+    terminal.press_ctrl_c();
+    assert_eq!(terminal.line(), format!("job {job} goes on; Ctrl-C again within 3 s cancels it"));
+    assert_eq!(terminal.line(), left(&job));
+    assert_eq!(terminal.end(), Some(130));
     assert_eq!(says(cluster, &job, "state"), "uploading");
     cluster.says(&["cancel", &job]);
 }
 
 fn the_second_ctrl_c_cancels_it(cluster: &Cluster, data: &Path) {
-    let out = tempfile::tempdir().unwrap();
-    let mut child = cluster.submitting(data, out.path(), &[]);
-    let job = job_of(&mut child);
-    kill("INT", child.id());
-    assert_eq!(job_of(&mut child), format!("{job} goes on; Ctrl-C again within 3 s cancels it"));
-    kill("INT", child.id());
-    let (code, stderr) = end(child);
-    assert_eq!((code, stderr), (130, format!("coffee: interrupted; job {job} is cancelled\n")));
+    let mut terminal = Terminal::submitting(cluster, data);
+    let job = terminal.job();
+    terminal.press_ctrl_c();
+    assert_eq!(terminal.line(), format!("job {job} goes on; Ctrl-C again within 3 s cancels it"));
+    terminal.press_ctrl_c();
+    assert_eq!(terminal.line(), format!("coffee: interrupted; job {job} is cancelled"));
+    assert_eq!(terminal.end(), Some(130));
     assert_eq!(says(cluster, &job, "state"), "cancelled");
 }
 
-/// One that closes sends more than one signal.
-fn without_a_terminal_nothing_is_cancelled(cluster: &Cluster, data: &Path) {
-    let out = tempfile::tempdir().unwrap();
-    let mut child = cluster.submitting(data, out.path(), &[]);
-    let job = job_of(&mut child);
-    drop(child.stderr.take());
+/// It is gone by the time that its signal is heard.
+fn a_terminal_that_closes_is_no_second_ctrl_c(cluster: &Cluster, data: &Path) {
+    let mut terminal = Terminal::submitting(cluster, data);
+    let job = terminal.job();
+    terminal.press_ctrl_c();
+    assert_eq!(terminal.line(), format!("job {job} goes on; Ctrl-C again within 3 s cancels it"));
+    kill("KILL", terminal.script.id());
+    assert_eq!(terminal.end(), None);
+    // It is nobody's child any more, and of a zombie there is no command line.
+    let process = format!("/proc/{}/cmdline", terminal.pid);
+    wait_until("it ends", || fs::read(&process).map_or(true, |line| line.is_empty()));
+    assert_ne!(says(cluster, &job, "state"), "cancelled");
+    cluster.says(&["cancel", &job]);
+}
+
+/// What stops a service, or closes a session, sends more than one signal.
+fn without_a_terminal_nothing_is_cancelled(cluster: &Cluster, data: &Path, signals: [&str; 2]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stderr");
+    let mut command = cluster.command(&["submit", "--out"]);
+    command.arg(folder.path().join("out")).arg(data).stderr(File::create(&path).unwrap());
+    let mut child = command.spawn().unwrap();
+    let said = || fs::read_to_string(&path).unwrap();
+    wait_until("it has begun", || said().contains('\n'));
+    let job = said().trim().strip_prefix("job ").unwrap().to_owned();
     let begin = Instant::now();
-    kill("HUP", child.id());
-    kill("HUP", child.id());
+    signals.iter().for_each(|signal| kill(signal, child.id()));
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert_eq!(said(), format!("job {job}\n{}\n", left(&job)));
     assert_ne!(says(cluster, &job, "state"), "cancelled");
     cluster.says(&["cancel", &job]);
 }

@@ -7,7 +7,7 @@ use crossbeam_channel::{bounded, select};
 use super::{ClientError, tries::Tries};
 use crate::wire::{self, Receiver, Sender, ToClient, ToGateway, WireError};
 
-/// How long one address of a gateway is waited for, before the next is tried.
+/// How long one address of a gateway is waited for at most, before the next is tried.
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
 
 /// What came where it does not belong.
@@ -50,7 +50,7 @@ pub(super) fn with<T>(
 fn connect(gateway: &str, patience: Duration) -> Result<(Sender, Receiver), ClientError> {
     let mut failed = ClientError::Address(std::io::ErrorKind::NotFound.into());
     for address in gateway.to_socket_addrs().map_err(ClientError::Address)? {
-        match wire::connect(address, CONNECT_WAIT, patience) {
+        match wire::connect(address, CONNECT_WAIT.min(patience), patience) {
             Ok(halves) => return Ok(halves),
             Err(error) => failed = error.into(),
         }

@@ -111,8 +111,9 @@ impl Client {
         Session::new(&self.options, submission, Until::Ended, stop, on_event).run().map(|(_, counts)| counts)
     }
 
-    /// Submits a job and leaves it once all of its data is confirmed: nothing more is needed of this client. Ok promises that
-    /// the job had not failed and was not cancelled by then.
+    /// Submits a job and leaves it once all of its data is confirmed, and the query node knows it: nothing more is needed of
+    /// this client, and the job is not cancelled because it is away. Ok promises that the job had not failed and was not
+    /// cancelled by then.
     ///
     /// # Errors
     /// As [`submit`](Self::submit).

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Stop,
     embedded::Piece,
-    job::JobState,
+    job::{JobState, JobSummary},
     unique::unique,
     wire::{RESULT_WINDOW, Receiver, Sender, ToClient, ToGateway, WireError},
 };
@@ -26,10 +26,13 @@ use crate::{
 /// How long a connection that is lost is listened to: what was said on it is here already, or nearly.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// How long after an answer it is asked again whether the query node knows that all data is there.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
 /// When a submission is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
-    /// All data is confirmed.
+    /// All data is confirmed, and the query node knows it.
     Uploaded,
     /// The job has ended, and its results are here.
     Ended,
@@ -107,7 +110,8 @@ impl<'a> Session<'a> {
             let reading = thread::Builder::new().name("client reading".to_owned());
             reading.spawn_scoped(scope, move || read(receiver, &heard)).map_err(ClientError::Thread)?;
             let said = Instant::now();
-            let done = Talk { session: self, job, sender, incoming, said, taken: 0, asked: false }.run();
+            let done =
+                Talk { session: self, job, sender, incoming, said, taken: 0, confirmed: None, asked: false }.run();
             breaker.shutdown();
             done
         })
@@ -167,7 +171,9 @@ struct Talk<'s, 'a> {
     said: Instant,
     /// Pieces that came by this connection.
     taken: u64,
-    /// Whether it was asked what has become of the job.
+    /// When it was first asked what has become of the job, as all data was confirmed.
+    confirmed: Option<Instant>,
+    /// Whether that was asked and is not answered.
     asked: bool,
 }
 
@@ -257,24 +263,39 @@ impl Talk<'_, '_> {
                 self.say(&ToGateway::Took { pieces: self.taken })?;
             }
             ToClient::NoResult { sink, reason } => session.results.give_up(&sink, &reason, session.on_event)?,
-            ToClient::Job { summary, .. } if self.asked => return self.left(summary.state).map(Some),
+            ToClient::Job { summary, .. } if self.asked => {
+                self.asked = false;
+                if let Some(counts) = self.left(summary)? {
+                    return Ok(Some(counts));
+                }
+            }
             ToClient::Ended { state, counts } => return self.ended(state, counts).map(Some),
             _ => return Err(OUT_OF_PLACE),
         }
         if self.session.until == Until::Uploaded && self.session.upload.is_complete() && !self.asked {
             // Its end may be on its way: what is confirmed says nothing of a job that is cancelled meanwhile.
             self.asked = true;
+            self.confirmed.get_or_insert_with(Instant::now);
             self.say(&ToGateway::Describe { job: self.job })?;
         }
         Ok(None)
     }
 
-    /// All data is confirmed, and this is what has become of the job by then.
-    fn left(&self, state: JobState) -> Result<Vec<Count>, ClientError> {
-        match state {
-            JobState::Waiting { .. } | JobState::Running => Ok(Vec::new()),
-            ended => self.ended(ended, Vec::new()),
+    /// All data is confirmed, and this is what has become of the job by then. `None`: the query node does not know yet that
+    /// all is there. If the gateway died now it never would, and the job would be cancelled, as one whose client is away.
+    fn left(&self, summary: JobSummary) -> Result<Option<Vec<Count>>, ClientError> {
+        if summary.state.is_ended() {
+            return self.ended(summary.state, Vec::new()).map(Some);
         }
+        if summary.uploaded {
+            return Ok(Some(Vec::new()));
+        }
+        if self.confirmed.is_some_and(|since| since.elapsed() > self.session.options.patience) {
+            // Another connection begins where the query node believes the job to be.
+            return Err(WireError::Silent.into());
+        }
+        self.session.stop.wait(ASK_AGAIN); // a stop closes the connection, which is seen there
+        Ok(None)
     }
 
     fn ended(&self, state: JobState, counts: Vec<Count>) -> Result<Vec<Count>, ClientError> {

@@ -73,11 +73,25 @@ pub(crate) struct Cluster {
     pub counts: Vec<Count>,
     /// What becomes of the job once all is there.
     pub end: Option<JobState>,
-    /// What the job is said to be whenever it is asked for; none: it runs.
+    /// What the job is said to be when it is asked for; none: it runs.
     pub state: Option<JobState>,
+    /// So many times more it is said before that it runs, and that not all of its data is known to be there.
+    pub unknown: usize,
     pub pings: usize,
+    /// How many connections have started the job.
+    pub starts: usize,
     /// The most chunks that were unacked at once.
     pub most_unacked: u64,
+}
+
+impl Cluster {
+    fn describe(&mut self, job: JobId) -> JobSummary {
+        if let Some(left) = self.unknown.checked_sub(1) {
+            self.unknown = left;
+            return JobSummary { uploaded: false, ..summary(job) };
+        }
+        JobSummary { state: self.state.clone().unwrap_or(JobState::Running), ..summary(job) }
+    }
 }
 
 /// The gateway; stopped and joined when dropped.
@@ -227,8 +241,8 @@ impl<'a> Talk<'a> {
             ToGateway::Took { .. } | ToGateway::Pong => Ok(()),
             ToGateway::List => self.say(&ToClient::Jobs { jobs: vec![summary(self.job)] }),
             ToGateway::Describe { job } | ToGateway::Cancel { job } => {
-                let state = self.cluster.lock().state.clone().unwrap_or(JobState::Running);
-                self.say(&ToClient::Job { summary: JobSummary { state, ..summary(job) }, errors: Vec::new() })
+                let summary = self.cluster.lock().describe(job);
+                self.say(&ToClient::Job { summary, errors: Vec::new() })
             }
             other => panic!("{other:?}"),
         }
@@ -240,6 +254,7 @@ impl<'a> Talk<'a> {
             self.say(&ToClient::Waiting { before })?;
         }
         let mut cluster = self.cluster.lock();
+        cluster.starts += 1;
         let tables = spec.manifest.tables.len();
         assert_eq!(*cluster.spec.get_or_insert_with(|| spec.clone()), spec);
         cluster.chunks.resize(tables, Vec::new());
@@ -338,5 +353,5 @@ impl<'a> Talk<'a> {
 }
 
 pub(crate) fn summary(job: JobId) -> JobSummary {
-    JobSummary { job, state: JobState::Running, minted_ms: 1, ended_ms: None, bytes: 2, chunks: 3, uploaded: false }
+    JobSummary { job, state: JobState::Running, minted_ms: 1, ended_ms: None, bytes: 2, chunks: 3, uploaded: true }
 }

@@ -169,6 +169,18 @@ fn the_second_gateway_is_tried_when_nobody_is_at_the_first() {
 }
 
 #[test]
+fn the_second_gateway_is_tried_when_the_first_does_not_greet() {
+    let ((_data, submission), cluster) = (submission(), cluster());
+    let gateway = Gateway::start(&cluster, Vec::new());
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap(); // takes connections, and does not greet
+    let mut options = ClientOptions { first: Duration::from_secs(3), ..options(&[&gateway]) };
+    options.gateways.insert(0, mute.local_addr().unwrap().to_string());
+    let (ended, events) = submit(options, &submission);
+    ended.unwrap();
+    check(&cluster, &submission, &events);
+}
+
+#[test]
 fn a_silent_gateway_is_given_up() {
     let ((_data, submission), cluster) = (submission(), cluster());
     let gateway = Gateway::start(&cluster, vec![Script { mute: true, ..Script::default() }]);
@@ -358,6 +370,41 @@ fn a_job_that_is_cancelled_while_it_is_uploaded_is_not_left_as_if_all_was_well()
         let left = Client::new(options(&[&gateway])).upload(&submission, &Stop::new(), &mut |_| Ok(()));
         assert_eq!(left.unwrap_err().to_string(), format!("job 0000000000000007-1 {expected}"));
     }
+}
+
+#[test]
+fn an_upload_is_left_only_once_the_query_node_knows_that_all_is_there() {
+    let ((_data, submission), cluster) = (submission(), cluster());
+    let gateway = Gateway::start(&cluster, Vec::new());
+    let client = Client::new(options(&[&gateway]));
+    let upload = || client.upload(&submission, &Stop::new(), &mut |_| Ok(()));
+    cluster.lock().unknown = 3;
+    upload().unwrap();
+    assert_eq!(cluster.lock().unknown, 0);
+    {
+        let mut cluster = cluster.lock();
+        (cluster.unknown, cluster.state) = (3, Some(JobState::Cancelled));
+    }
+    assert!(matches!(upload(), Err(ClientError::Cancelled(_))));
+}
+
+#[test]
+fn a_gateway_that_keeps_from_the_query_node_what_it_has_is_given_up() {
+    let ((_data, submission), cluster) = (submission(), cluster());
+    cluster.lock().unknown = usize::MAX;
+    let gateway = Gateway::start(&cluster, Vec::new());
+    let options = ClientOptions { patience: Duration::from_millis(300), ..options(&[&gateway]) };
+    let stop = Stop::new();
+    thread::scope(|scope| {
+        let upload = scope.spawn(|| Client::new(options).upload(&submission, &stop, &mut |_| Ok(())));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while cluster.lock().starts < 2 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
+        stop.trigger();
+        assert!(matches!(upload.join().unwrap(), Err(ClientError::Interrupted)));
+    });
+    assert!(cluster.lock().starts >= 2, "no other connection");
 }
 
 #[test]

@@ -39,9 +39,11 @@ impl<'a> Tries<'a> {
         self.gateway
     }
 
-    /// How long a gateway may take for its greeting.
+    /// How long a gateway may take for what it says next. Before any has greeted it is so short that one that takes
+    /// connections and says nothing leaves time for each of the others, and for itself again.
     pub fn patience(&self) -> Duration {
-        if self.reached { self.options.patience } else { self.options.patience.min(self.options.first) }
+        let ClientOptions { patience, first, gateways, .. } = self.options;
+        if self.reached { *patience } else { first.div_f64(gateways.len() as f64 + 1.0).min(*patience) }
     }
 
     /// A gateway has answered, whatever it will say: they are there.
