@@ -1,5 +1,5 @@
-//! Nodes stop in order, within five seconds, whatever their broker does; and one of another placement does not start while a
-//! job of the old one lives. Real processes over a RabbitMQ of each test's own.
+//! Nodes stop in order, within five seconds, whatever their broker does; and those of another placement wait while a job of the
+//! old one lives. Real processes over a RabbitMQ of each test's own.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code, which fails by panicking")]
 
@@ -8,8 +8,11 @@ mod support;
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
+    net::TcpListener,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -40,10 +43,53 @@ const MEMBERS: [&[&str]; 4] = [
 ];
 const GATEWAY: &[&str] = &["gateway", "--listen", "127.0.0.1:0"];
 
+/// How many lines are read ahead.
+const AHEAD: usize = 64;
+
+/// What a process says, line by line, so that nobody waits for it without end. Dropped after its process.
+struct Lines {
+    lines: Option<Receiver<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Lines {
+    fn of(pipe: impl Read + Send + 'static) -> Lines {
+        let (sender, lines) = sync_channel(AHEAD);
+        let read = move || {
+            let mut lines = BufReader::new(pipe).lines().map_while(Result::ok);
+            let _ = lines.try_for_each(|line| sender.send(line));
+        };
+        let reader = thread::Builder::new().name("lines".into()).spawn(read).unwrap();
+        Lines { lines: Some(lines), reader: Some(reader) }
+    }
+
+    /// The next one; none after the last.
+    fn next(&self, of: &str) -> Option<String> {
+        match self.lines.as_ref().unwrap().recv_timeout(DEADLINE) {
+            Err(RecvTimeoutError::Timeout) => panic!("{of}: it takes too long"),
+            line => line.ok(),
+        }
+    }
+
+    /// Reads on until one has that.
+    fn until(&self, of: &str, what: &str) {
+        while !self.next(of).unwrap_or_else(|| panic!("{of}: ended, and has not said {what:?}")).contains(what) {}
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        drop(self.lines.take());
+        let _ = self.reader.take().unwrap().join();
+    }
+}
+
 /// One node as a process, killed at the end if it has not ended.
 struct Node {
     what: String,
     child: Child,
+    stdout: Lines,
+    stderr: Lines,
     folder: TempDir,
 }
 
@@ -59,15 +105,16 @@ impl Node {
         let mark = folder.path().join("ready");
         fs::write(&mark, "earlier").unwrap();
         command.arg("--ready-file").arg(&mark).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let node = Node { what: what.join(" "), child: command.spawn().unwrap(), folder };
+        let mut child = command.spawn().unwrap();
+        let (stdout, stderr) = (Lines::of(child.stdout.take().unwrap()), Lines::of(child.stderr.take().unwrap()));
+        let node = Node { what: what.join(" "), child, stdout, stderr, folder };
         wait_until(&node.what, || fs::read(&mark).map_or(true, |mark| mark != b"earlier"));
         node
     }
 
     /// What it says about itself once it is ready.
-    fn ready(&mut self) -> String {
-        let mut line = String::new();
-        BufReader::new(self.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    fn ready(&self) -> String {
+        let line = self.stdout.next(&self.what).unwrap_or_default();
         let said = line.trim().strip_prefix("ready");
         said.unwrap_or_else(|| panic!("{} is not ready: {line:?}", self.what)).trim().to_owned()
     }
@@ -84,6 +131,7 @@ impl Node {
         assert!(status.success(), "{}: {status}: {said}", self.what);
         assert!(took < LIMIT, "{}: {took:?}: {said}", self.what);
         assert!(!said.contains("panicked") && !said.contains("coffee: "), "{}: {said}", self.what);
+        assert!(!self.folder.path().join("ready").exists(), "{}: its file says that it is ready", self.what);
         took
     }
 
@@ -97,19 +145,17 @@ impl Node {
     }
 
     /// Waits until it says so on stderr.
-    fn says(&mut self, what: &str) {
-        let mut said = Vec::new();
-        let mut byte = [0];
-        while !String::from_utf8_lossy(&said).contains(what) {
-            assert_eq!(self.child.stderr.as_mut().unwrap().read(&mut byte).unwrap(), 1, "{}: ended", self.what);
-            said.extend(byte);
-        }
+    fn says(&self, what: &str) {
+        self.stderr.until(&self.what, what);
     }
 
     /// What it has said on stderr and nobody has read, until its end.
-    fn said(&mut self) -> String {
+    fn said(&self) -> String {
         let mut said = String::new();
-        self.child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
+        while let Some(line) = self.stderr.next(&self.what) {
+            said.push_str(&line);
+            said.push('\n');
+        }
         said
     }
 }
@@ -142,7 +188,7 @@ fn nodes(url: &str) -> (Vec<Node>, String) {
     let mut nodes = vec![Node::start(QUERY, url, &[])];
     nodes.extend(MEMBERS.map(|what| Node::start(what, url, &[])));
     nodes.push(Node::start(GATEWAY, url, &[]));
-    let said: Vec<String> = nodes.iter_mut().map(Node::ready).collect();
+    let said: Vec<String> = nodes.iter().map(Node::ready).collect();
     let gateway = said.last().unwrap().strip_prefix("gateway=").unwrap().to_owned();
     (nodes, gateway)
 }
@@ -277,46 +323,74 @@ fn nodes_whose_broker_hangs_as_they_set_up_stop() {
     }
 }
 
-#[test]
-fn a_node_of_another_placement_does_not_start_while_a_job_lives() {
-    let broker = broker();
-    let (url, fused) = (broker.url(), &["--placement", "fused"]);
-    let (mut old, gateway) = nodes(&url);
+/// A job that lives, begun under `staged` by nodes that have stopped; and the folders of those: query node, members, gateway.
+fn left_alone(url: &str) -> (String, Vec<TempDir>) {
+    let (mut nodes, gateway) = nodes(url);
     let data = Data::small();
     let mut client = submit(&data, &gateway);
     let job = job_of(&mut client.0);
-    stop(&mut old);
-    drop(client);
+    stop(&mut nodes);
+    let folders = nodes.iter_mut().map(|node| std::mem::replace(&mut node.folder, tempfile::tempdir().unwrap()));
+    (job, folders.collect())
+}
 
-    let folder = |node: Node| {
-        let mut node = node;
-        std::mem::replace(&mut node.folder, tempfile::tempdir().unwrap())
-    };
-    let mut old = old.into_iter();
-    let (state, results) = (folder(old.next().unwrap()), folder(old.next().unwrap()));
-    let mut query = Node::start_in(state, QUERY, &url, fused);
-    let mut gateway = Node::start(GATEWAY, &url, fused);
+fn cancel(job: &str, gateway: &str) {
+    let (code, _, stderr) = said(coffee().args(["cancel", job, "--gateway", gateway]).output().unwrap());
+    assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn nodes_of_another_placement_wait_while_a_job_lives() {
+    let broker = broker();
+    let (url, fused) = (broker.url(), &["--placement", "fused"]);
+    let (job, folders) = left_alone(&url);
+    let mut folders = folders.into_iter();
+    let query = Node::start_in(folders.next().unwrap(), QUERY, &url, fused);
+    let gateway = Node::start(GATEWAY, &url, fused);
     query.ready();
     let at = gateway.ready();
-    let at = at.strip_prefix("gateway=").unwrap();
-    let refused = |folder: &Path, what: &[&str]| {
-        let (code, stdout, stderr) = said(node(folder, what, &url, fused).output().unwrap());
-        assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
-        let last = stderr.lines().last().unwrap();
-        let about = format!("{job} runs under another placement: cancel it (coffee cancel {job})");
-        assert!(last.starts_with("coffee: ") && last.contains(&about), "{stderr}");
-    };
-    let scratch = tempfile::tempdir().unwrap();
-    refused(scratch.path(), &["node", "groups", "--shard", "0"]);
-    refused(results.path(), &["results-node"]);
+    let about =
+        format!("job {job} was begun under another placement or version: it has to be cancelled (coffee cancel {job})");
+    let groups = &["node", "groups", "--shard", "0"];
+    let mut stopped = [Node::start(groups, &url, fused)];
+    let waiting =
+        vec![Node::start(groups, &url, fused), Node::start_in(folders.next().unwrap(), &["results-node"], &url, fused)];
+    stopped.iter().chain(&waiting).for_each(|node| node.says(&about));
+    stop(&mut stopped);
+    assert_eq!(stopped[0].stdout.next("stopped"), None, "it was ready");
 
-    let (code, _, stderr) = said(coffee().args(["cancel", &job, "--gateway", at]).output().unwrap());
-    assert_eq!(code, 0, "{stderr}");
-    let mut new = vec![
-        Node::start(&["node", "groups", "--shard", "0"], &url, fused),
-        Node::start_in(results, &["results-node"], &url, fused),
-    ];
-    new.iter_mut().for_each(|node| drop(node.ready()));
+    cancel(&job, at.strip_prefix("gateway=").unwrap());
+    let mut new = waiting;
+    new.iter().for_each(|node| drop(node.ready()));
     new.extend([query, gateway]);
     stop(&mut new);
+}
+
+#[test]
+fn up_lasts_while_its_nodes_wait_and_names_them() {
+    let broker = broker();
+    let (job, folders) = left_alone(&broker.url());
+    let state = tempfile::tempdir().unwrap();
+    fs::rename(folders[0].path().join("state"), state.path().join("query-node")).unwrap();
+    // Where the gateway listens is not said before all are ready.
+    let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut command = coffee();
+    command.args(["up", "--placement", "fused", "--listen", &at, "--state"]).arg(state.path());
+    command.env("COFFEE_BROKER", broker.url()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (stdout, stderr) = (Lines::of(child.stdout.take().unwrap()), Lines::of(child.stderr.take().unwrap()));
+    let mut up = Node { what: "up".to_owned(), child, stdout, stderr, folder: state };
+
+    let late = std::iter::from_fn(|| up.stderr.next("up")).find(|line| line.contains("not ready yet: ")).unwrap();
+    let logs = up.folder.path().join("logs");
+    assert!(late.contains("results-node") && late.contains("groups.0"), "{late}");
+    assert!(!late.contains("query-node") && !late.contains("gateway-0"), "{late}");
+    assert!(late.ends_with(&format!("see {}", logs.display())), "{late}");
+    let log = fs::read_to_string(logs.join("groups.0.log")).unwrap();
+    assert!(log.contains(&format!("coffee cancel {job}")), "{log}");
+
+    cancel(&job, &at);
+    assert_eq!(up.ready(), format!("gateway={at}"));
+    up.term();
+    assert!(up.wait().success());
 }

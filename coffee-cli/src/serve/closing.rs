@@ -22,6 +22,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use log::{info, warn};
 use parking_lot::Mutex;
 
+use super::ready_file::ReadyFile;
+
 /// A course of events, from the stop on.
 #[derive(Clone, Copy, Debug)]
 struct Course {
@@ -31,9 +33,9 @@ struct Course {
     last: Duration,
 }
 
-/// Of a node that works: what it has in hand gets its grace, and some more to be put down.
-const WORKING: Course =
-    Course { cut: GRACE.saturating_add(Duration::from_millis(300)), last: Duration::from_millis(4400) };
+/// Of a node that works: what it has in hand gets its grace, and some more to be put down. A second of the five is left to a
+/// machine that is busy.
+const WORKING: Course = Course { cut: GRACE.saturating_add(Duration::from_millis(300)), last: Duration::from_secs(4) };
 
 /// Of a node that is not ready: it has nothing in hand.
 const STARTING: Course = Course { cut: Duration::ZERO, last: Duration::from_secs(2) };
@@ -47,11 +49,11 @@ pub enum End {
     /// By itself, or in the time that it had after the stop.
     #[default]
     OfItself,
-    /// It was asked to stop, and then its broker was closed under it: what failed after that is no failure of the node.
+    /// It was asked to stop, and then its broker was closed under it: what failed after that may have failed by it.
     CutOff,
 }
 
-/// What closes the broker, on a thread of its own, `closing`.
+/// What closes the broker, on a thread of its own, `closing`; joined, once it has closed it, where this is dropped.
 pub struct Closing {
     shared: Arc<Mutex<Shared>>,
     /// Dropped when the work has ended.
@@ -69,11 +71,13 @@ struct Shared {
 impl Closing {
     /// Starts to wait for `asked`, which triggers `stop`; or for `stop`, where the work is at its end by itself. Until there
     /// is [a broker](Self::keep) to be closed there is nothing to be put down: then the process ends as soon as it is asked.
-    pub fn start(asked: &Stop, stop: &Stop) -> io::Result<Self> {
+    /// From the stop or the end on there is no `ready_file`.
+    pub fn start(asked: &Stop, stop: &Stop, ready_file: &Arc<ReadyFile>) -> io::Result<Self> {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let (working, ended) = bounded(0);
-        let course = Waiting { shared: shared.clone(), asked: asked.clone(), stop: stop.clone(), ended };
-        let thread = thread::Builder::new().name("closing".into()).spawn(move || course.run())?;
+        let (asked, stop, ready_file) = (asked.clone(), stop.clone(), ready_file.clone());
+        let waiting = Waiting { shared: shared.clone(), asked, stop, ready_file, ended };
+        let thread = thread::Builder::new().name("closing".into()).spawn(move || waiting.run())?;
         Ok(Closing { shared, working: Some(working), thread: Some(thread) })
     }
 
@@ -88,12 +92,19 @@ impl Closing {
     }
 
     /// The work has ended: closes the broker, if that is not done.
-    pub fn end(mut self) -> End {
+    pub fn end(self) -> End {
+        let shared = self.shared.clone();
+        drop(self);
+        shared.lock().end
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
         drop(self.working.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join(); // a panic was told on stderr
         }
-        self.shared.lock().end
     }
 }
 
@@ -102,6 +113,7 @@ struct Waiting {
     shared: Arc<Mutex<Shared>>,
     asked: Stop,
     stop: Stop,
+    ready_file: Arc<ReadyFile>,
     ended: Receiver<Infallible>,
 }
 
@@ -110,7 +122,12 @@ impl Waiting {
         select! {
             recv(self.asked.receiver()) -> _ => {}
             recv(self.stop.receiver()) -> _ => {}
-            recv(self.ended) -> _ => return self.close(),
+            recv(self.ended) -> _ => {}
+        }
+        self.ready_file.remove();
+        // It may have ended and been asked at once: what it came to then is its own.
+        if self.has_ended(Instant::now()) {
+            return self.close();
         }
         let course = self.begin();
         let since = self.asked.since().or_else(|| self.stop.since()).unwrap_or_else(Instant::now);

@@ -13,8 +13,8 @@ use coffee_core::{
 use coffee_mom::Broker;
 
 use super::{
-    Heard, Known, ListenError, Listener, LiveJobs, Names, QueryCallError, QueryClient, QueryClientError, QueryError,
-    declare_links,
+    Heard, Known, ListenError, Listener, LiveJobs, LiveSet, Names, QueryCallError, QueryClient, QueryClientError,
+    QueryError, declare_links,
 };
 use crate::{
     Stop,
@@ -32,6 +32,10 @@ pub const GRACE: Duration = Duration::from_secs(2);
 /// How long the calls that are under way may take when the process leaves.
 const LEAVING: Duration = Duration::from_millis(500);
 
+/// How often a node that waits for the end of other topologies' jobs looks, and how often it says so.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
 /// A process can't take part in a cluster.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -48,12 +52,6 @@ pub enum JoinError {
     /// The query node does not tell which jobs live.
     #[error(transparent)]
     Query(#[from] QueryCallError),
-    /// A job lives whose frames nodes of this topology would refuse (invariant 7).
-    #[error(
-        "job {0} runs under another placement: cancel it (coffee cancel {0}), or start with that placement, its \
-         replicas and its shards"
-    )]
-    OtherPlacement(JobId),
     /// It had taken part, and can't any more.
     #[error(transparent)]
     Lost(#[from] Lost),
@@ -83,11 +81,12 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Declares the stages' queues, asks the query node which jobs live, waiting until it answers, and listens from then on.
-    /// It triggers `stop` itself where it [is lost](Self::lost). `None` where asked to stop before there was an answer.
+    /// Declares the stages' queues, asks the query node which jobs live, and listens from then on. Waits for as long as it
+    /// does not answer, or a job lives that was begun under another topology, which it warns of. It triggers `stop` itself
+    /// where it [is lost](Self::lost). `None` where asked to stop meanwhile.
     ///
     /// # Errors
-    /// Where the broker or the query node refuses, or a job lives that was begun under another topology.
+    /// Where the broker or the query node refuses.
     pub fn join(
         broker: &Arc<dyn Broker>,
         names: &Names,
@@ -110,13 +109,10 @@ impl Membership {
         })?;
         let (broker, stop) = (broker.clone(), stop.clone());
         let membership = Membership { broker, links, live, query, stop, loss, _listener: listener };
-        let set = match membership.query.until(&membership.stop, QueryClient::live) {
+        let set = match membership.live_under(topology.version()) {
             Err(QueryCallError::Stopped) => return membership.lost().map_or(Ok(None), |lost| Err(lost.into())),
             answer => answer?,
         };
-        if let Some(job) = set.foreign(topology.version()) {
-            return Err(JoinError::OtherPlacement(job));
-        }
         membership.live.answered(&set);
         Ok(Some(Arc::new(membership)))
     }
@@ -148,6 +144,25 @@ impl Membership {
     /// What a node, known by this name in reports, needs of it.
     pub fn node(self: &Arc<Self>, name: &str, keeps: Option<Keeps>) -> NodeJobs {
         NodeJobs { membership: self.clone(), name: name.to_owned(), keeps }
+    }
+
+    /// Which jobs live, once all of them are of that topology: the frames of others would be refused (invariant 7).
+    fn live_under(&self, version: u64) -> Result<LiveSet, QueryCallError> {
+        let mut said: Option<(JobId, Instant)> = None;
+        loop {
+            let set = self.query.until(&self.stop, QueryClient::live)?;
+            let Some(job) = set.foreign(version) else { return Ok(set) };
+            if said.is_none_or(|(other, when)| other != job || when.elapsed() >= SAY_AGAIN) {
+                log::warn!(
+                    "job {job} was begun under another placement or version: it has to be cancelled (coffee cancel \
+                     {job}), or this cluster started as it was then; waiting"
+                );
+                said = Some((job, Instant::now()));
+            }
+            if self.stop.wait(LOOK_AGAIN) {
+                return Err(QueryCallError::Stopped);
+            }
+        }
     }
 
     /// Whether a job lives; the query node is asked where that is not known here.

@@ -60,8 +60,8 @@ pub fn stages(topology: &Topology) -> Vec<u16> {
 /// once it consumes and answers calls. What it had not kept comes again to its next life.
 ///
 /// # Errors
-/// Where its state can't be used, the broker or query node refuses, or a job lives that was begun under another topology;
-/// not for a broker that is away, which it waits for.
+/// Where its state can't be used, or the broker or query node refuses; not for a broker that is away, nor for a job of another
+/// topology that lives, whose end it waits for.
 pub fn run(
     broker: &Arc<dyn Broker>,
     names: &Names,

@@ -4,12 +4,14 @@ use std::{
     ffi::OsString,
     fs::{self, File, TryLockError},
     io,
-    path::PathBuf,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
+use rustix::process::Signal;
 
 use super::{
     child::{Heard, Process},
@@ -30,6 +32,12 @@ const SETTLED: Duration = Duration::from_secs(150);
 
 /// A node that ends by itself so often in a row before it is ready will not get ready. Signals don't count.
 const MOST_FAILURES: u32 = 5;
+
+/// Nodes that are not ready so long after the start are named: whoever waits for them can look why.
+const LATE: Duration = Duration::from_secs(10);
+
+/// The file in the folder that is locked for as long as the cluster runs.
+const LOCK: &str = "lock";
 
 /// One node to be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +113,7 @@ pub fn up(options: &UpOptions, stop: &Stop, ready: impl FnOnce(&[String])) -> Re
     let unusable = |source| UpError::State { path: options.state.clone(), source };
     fs::create_dir_all(&logs).map_err(unusable)?;
     // Held until the end: another cluster's nodes and table must not get among these.
-    let lock = File::create(options.state.join("lock")).map_err(unusable)?;
+    let lock = File::create(options.state.join(LOCK)).map_err(unusable)?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(UpError::InUse(options.state.clone())),
@@ -116,6 +124,15 @@ pub fn up(options: &UpOptions, stop: &Stop, ready: impl FnOnce(&[String])) -> Re
     let started = supervisor.start_all().and_then(|()| supervisor.watch(&heard, stop, ready));
     let stopped = supervisor.stop_all(&heard);
     started.and(stopped)
+}
+
+/// Whether a cluster runs in the folder at this instant: the processes in its table are its own only then.
+pub(crate) fn is_running(state: &Path) -> io::Result<bool> {
+    match File::open(state.join(LOCK))?.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// A node's place: its process, if it has one.
@@ -190,6 +207,7 @@ impl Supervisor<'_> {
         ready: impl FnOnce(&[String]),
     ) -> Result<(), UpError> {
         let mut ready = Some(ready);
+        let late = after(LATE);
         loop {
             let next = self.seats.iter().filter_map(|seat| seat.again).min();
             let due = next.map_or_else(never, |again| after(again.saturating_duration_since(Instant::now())));
@@ -198,6 +216,7 @@ impl Supervisor<'_> {
                     self.hear(index, life, what)?;
                 },
                 recv(due) -> _ => self.start_due()?,
+                recv(late) -> _ => self.name_late(),
                 recv(stop.receiver()) -> _ => return Ok(()),
             }
             self.write_table();
@@ -234,6 +253,15 @@ impl Supervisor<'_> {
         Ok(())
     }
 
+    /// Names the nodes that never were ready, if any.
+    fn name_late(&self) {
+        let late = self.seats.iter().filter(|seat| seat.said.is_none()).map(|seat| seat.name.as_str());
+        let late: Vec<&str> = late.collect();
+        if !late.is_empty() {
+            ::log::warn!("not ready yet: {}: see {}", late.join(", "), self.logs.display());
+        }
+    }
+
     fn start_due(&mut self) -> Result<(), UpError> {
         let now = Instant::now();
         let due = |seat: &Seat| seat.again.is_some_and(|again| again <= now);
@@ -243,6 +271,9 @@ impl Supervisor<'_> {
 
     fn stop_all(&mut self, heard: &Receiver<(usize, u64, Heard)>) -> Result<(), UpError> {
         let deadline = Instant::now() + STOPPING;
+        // One that has just died is not started again.
+        let dead = self.seats.iter_mut().filter(|seat| seat.process.is_none());
+        dead.for_each(|seat| (seat.state, seat.again) = (NodeState::Stopped, None));
         self.seats.iter_mut().filter_map(|seat| seat.process.as_mut()).for_each(Process::ask_to_stop);
         let mut unclean = Vec::new();
         while self.seats.iter().any(|seat| seat.process.is_some()) {
@@ -253,8 +284,12 @@ impl Supervisor<'_> {
                         continue;
                     };
                     let status = process.end();
-                    seat.state = NodeState::Stopped;
-                    if !status.as_ref().is_ok_and(ExitStatus::success) {
+                    // One that was just started may be asked before it knows how to answer; it has nothing in hand yet.
+                    let started = std::mem::replace(&mut seat.state, NodeState::Stopped) != NodeState::Starting;
+                    let in_order = |status: &ExitStatus| {
+                        status.success() || !started && status.signal() == Some(Signal::TERM.as_raw())
+                    };
+                    if !status.as_ref().is_ok_and(in_order) {
                         unclean.push(format!("{} ({})", seat.name, describe(&status)));
                     }
                     self.write_table();

@@ -46,8 +46,8 @@ pub struct WorkerOptions {
 /// it consumes. All that it had not acked comes again to its next life, or to another replica.
 ///
 /// # Errors
-/// Where there is no such stage or shard, its state can't be used, the broker or query node refuses, or a job lives that was
-/// begun under another topology; not for a broker that is away, which it waits for.
+/// Where there is no such stage or shard, its state can't be used, or the broker or query node refuses; not for a broker that is
+/// away, nor for a job of another topology that lives, whose end it waits for.
 pub fn run(
     broker: &Arc<dyn Broker>,
     names: &Names,
