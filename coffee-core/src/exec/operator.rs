@@ -98,6 +98,9 @@ pub enum ExecError {
     /// Sorting outside memory failed.
     #[error(transparent)]
     Scratch(#[from] ScratchError),
+    /// An operator's own code panicked, saying this.
+    #[error("it panicked: {0}")]
+    Panicked(String),
 }
 
 /// A stateless chain: answers one batch from that batch alone (invariant 1).

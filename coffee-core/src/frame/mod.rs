@@ -129,6 +129,14 @@ impl PartMeta {
             | PartMeta::Lost { port, .. } => *port,
         }
     }
+
+    /// The batch whose rows it brings, if it does.
+    pub fn batch(&self) -> Option<(Stream, u64)> {
+        match self {
+            PartMeta::Rows { stream, seq, .. } => Some((*stream, *seq)),
+            PartMeta::Empty { .. } | PartMeta::End { .. } | PartMeta::Lost { .. } => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -25,6 +25,13 @@ impl EntryNode {
         EntryNode { worker: WorkerNode::new(topology.clone()), topology }
     }
 
+    /// Gives up the batches that an operator fails on; otherwise the job fails.
+    #[must_use]
+    pub fn giving_up(mut self) -> Self {
+        self.worker = self.worker.giving_up();
+        self
+    }
+
     /// The queue that a frame goes to; `None` where its source is hosted here.
     fn destination(&self, body: &[u8]) -> Result<Option<Target>, NodeError> {
         let mut reader = FrameReader::new(body)?;
@@ -42,10 +49,10 @@ impl EntryNode {
 impl Node for EntryNode {
     fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), Failure> {
         match event {
-            Event::Delivery { tag, body } => match self.destination(&body) {
-                Ok(Some(to)) => actions.push(Self::pass_on(tag, to, body)),
-                Ok(None) => self.worker.step(Event::Delivery { tag, body }, actions)?,
-                Err(error) => return Err(Failure { job: job_of(&body), tag: Some(tag), error }),
+            Event::Delivery { tag, ref body } | Event::GivenUp { tag, ref body, .. } => match self.destination(body) {
+                Ok(Some(to)) => actions.push(Self::pass_on(tag, to, body.clone())),
+                Ok(None) => self.worker.step(event, actions)?,
+                Err(error) => return Err(Failure { job: job_of(body), tag: Some(tag), error }),
             },
             Event::Confirmed(PublishId(id)) if id & PASSED_ON != 0 => actions.push(Action::Ack(Tag(id & !PASSED_ON))),
             other => self.worker.step(other, actions)?,

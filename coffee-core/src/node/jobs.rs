@@ -27,7 +27,7 @@ impl<T> Jobs<T> {
         &mut self,
         topology: &Topology,
         frame: &FrameReader<'_>,
-        open: impl FnOnce(JobId, Job) -> T,
+        open: impl FnOnce(JobId, Job) -> Result<T, NodeError>,
     ) -> Result<(&JobHead, &mut T), NodeError> {
         let head = frame.head()?;
         if head.topology != topology.version() {
@@ -37,7 +37,7 @@ impl<T> Jobs<T> {
         let Known { encoded, head, node } = match self.0.entry(id) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let node = open(id, Job::new(topology, &head)?);
+                let node = open(id, Job::new(topology, &head)?)?;
                 place.insert(Known { encoded: frame.head_bytes().to_vec(), head, node })
             }
         };
@@ -55,6 +55,11 @@ impl<T> Jobs<T> {
     }
 
     /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&JobHead, &T)> {
+        self.0.values().map(|known| (&known.head, &known.node))
+    }
+
+    /// All of them, to be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&JobHead, &mut T)> {
         self.0.values_mut().map(|known| (&known.head, &mut known.node))
     }

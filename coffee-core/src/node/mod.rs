@@ -6,6 +6,7 @@
 
 mod entry;
 mod jobs;
+mod losses;
 mod outputs;
 mod packer;
 mod shard;
@@ -20,7 +21,7 @@ use bytes::Bytes;
 use crate::{
     codec::{DecodeError, EncodeError},
     exec::ExecError,
-    frame::{FrameReader, JobId},
+    frame::{FrameReader, JobId, Loss},
     plan::Target,
     rejection::Rejection,
 };
@@ -46,6 +47,15 @@ pub enum Event {
         tag: Tag,
         /// The frame.
         body: Bytes,
+    },
+    /// A frame came whose batches are to be given up unseen: it ended the process each time that it was worked on.
+    GivenUp {
+        /// By which it is acked.
+        tag: Tag,
+        /// The frame.
+        body: Bytes,
+        /// Why, in words.
+        reason: String,
     },
     /// The broker owns what was published.
     Confirmed(PublishId),
@@ -101,6 +111,17 @@ pub enum Action {
         /// The frame.
         body: Bytes,
     },
+    /// Keep these batches, and the frame that they came in, where people find them; answered by [`Event::Confirmed`].
+    GiveUp {
+        /// Its name.
+        id: PublishId,
+        /// The job.
+        job: JobId,
+        /// The batches, and why they are given up (invariant 9).
+        losses: Vec<Loss>,
+        /// The frame; empty where many of the job have been given up before.
+        body: Bytes,
+    },
     /// Make these durable, all or none; answered by [`Event::Committed`].
     Commit {
         /// Its name.
@@ -145,6 +166,25 @@ pub enum NodeError {
     /// More gaps in a stream than any run in order leaves (invariant 8).
     #[error("a stream of job {0} has too many gaps")]
     Gaps(JobId),
+    /// Working for the job has ended the process so many times.
+    #[error("working for it has ended the process {0} times")]
+    Deadly(u32),
+}
+
+impl NodeError {
+    /// Whether it is one batch alone that can't be answered, so that the job goes on without what depends on it.
+    fn is_of_batch(&self) -> bool {
+        match self {
+            NodeError::Exec(error) => !matches!(error, ExecError::Scratch(_)),
+            NodeError::Encode(_) | NodeError::TooLarge(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it is neither the job nor its data that is to blame: another try may do.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, NodeError::Exec(ExecError::Scratch(_)))
+    }
 }
 
 /// A job that a node can't go on with, or a delivery that it can make nothing of.
@@ -171,6 +211,27 @@ pub trait Node: Send {
 
     /// Of how many jobs it holds something in memory.
     fn jobs(&self) -> usize;
+
+    /// The job that it emits for, or is about to, when no frame comes.
+    fn emits(&self) -> Option<JobId> {
+        None
+    }
+
+    /// How far it is with each job that it waits for.
+    fn progress(&self) -> Vec<Progress> {
+        Vec::new()
+    }
+}
+
+/// How far a node is with a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The job.
+    pub job: JobId,
+    /// Grows with whatever comes in that is new, and whatever goes out.
+    pub steps: u64,
+    /// What it still waits for, in words; empty where it has all.
+    pub lacks: String,
 }
 
 /// The job that a frame is of, where that can be read.

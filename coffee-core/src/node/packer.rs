@@ -1,6 +1,6 @@
 //! Puts parts for one queue side by side in frames, and knows which deliveries wait for which frames (invariant 3).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
 
 use bytes::Bytes;
 
@@ -21,29 +21,45 @@ struct OpenFrame {
     empties: BTreeMap<(Port, Stream), Coverage>,
     /// The deliveries that it answers, in full or in part.
     tags: Vec<Tag>,
-    /// Its size before the delivery that is being answered, once that has added to it; 0 if it was not there.
+    /// Its size before the step that is being done, once that has added to it; 0 if it was not there.
     before: Option<usize>,
-    /// The empty answers to that delivery.
+    /// Whether that step was the first of its delivery to add to it.
+    joined: bool,
+    /// The empty answers of that step.
     fresh: Vec<(Port, Stream, Coverage)>,
 }
 
 impl OpenFrame {
-    /// The delivery is answered: what it added stays.
+    /// The step is done: what it added stays.
     fn keep(&mut self) {
         self.before = None;
+        self.joined = false;
         for (port, stream, seqs) in self.fresh.drain(..) {
             self.empties.entry((port, stream)).or_default().extend(&seqs);
         }
     }
 
-    /// Takes back what the delivery added; false where nothing else is in the frame.
-    fn take_back(&mut self, tag: Option<Tag>) -> bool {
+    /// Takes back what the step added.
+    fn take_back(&mut self) -> TakenBack {
         self.fresh.clear();
-        let Some(size) = self.before.take() else { return true };
-        self.writer.truncate(size);
-        self.tags.pop_if(|last| Some(*last) == tag);
-        size > 0
+        let before = self.before.take();
+        if let Some(size) = before {
+            self.writer.truncate(size);
+        }
+        let left = std::mem::take(&mut self.joined);
+        if left {
+            self.tags.pop();
+        }
+        TakenBack { left, empty: before == Some(0) }
     }
+}
+
+/// What taking a step back did to a frame.
+struct TakenBack {
+    /// The step's delivery has nothing in it any more.
+    left: bool,
+    /// Nothing else is in it.
+    empty: bool,
 }
 
 #[derive(Default)]
@@ -92,18 +108,38 @@ impl Packer {
         }
     }
 
-    /// The delivery can't be answered: nothing of its answer goes out (invariant 1), and it is not acked.
+    /// The step can't be done: nothing of it goes out (invariant 1). A delivery whose only step it was is not acked.
     pub fn abort(&mut self) {
-        let tag = self.current.take();
-        self.open.retain(|_, frame| frame.take_back(tag));
+        let mut left = 1; // for the step itself
+        let mut stays = |frame: &mut OpenFrame| {
+            let taken = frame.take_back();
+            left += u32::from(taken.left);
+            !taken.empty
+        };
+        self.open.retain(|_, frame| stays(frame));
         for (to, job, mut frame) in std::mem::take(&mut self.full) {
-            if frame.take_back(tag) {
+            if stays(&mut frame) {
                 self.open.insert((to, job), frame);
             }
         }
-        if let Some(tag) = tag {
-            self.waiting.remove(&tag);
+        if let Some(tag) = self.current.take()
+            && let hash_map::Entry::Occupied(mut waiting) = self.waiting.entry(tag)
+        {
+            *waiting.get_mut() = waiting.get().saturating_sub(left);
+            if *waiting.get() == 0 {
+                waiting.remove();
+            }
         }
+    }
+
+    /// Sends something beside the frames that the delivery in hand waits for as well.
+    pub fn alongside(&mut self) -> PublishId {
+        let id = self.next_id();
+        if let Some(tag) = self.current {
+            *self.waiting.entry(tag).or_default() += 1;
+            self.unconfirmed.insert(id, vec![tag]);
+        }
+        id
     }
 
     /// Adds a part.
@@ -168,16 +204,16 @@ impl Packer {
     }
 
     fn frame(&mut self, to: Target, head: &JobHead) -> Result<&mut OpenFrame, NodeError> {
-        use std::collections::btree_map::Entry;
         let frame = match self.open.entry((to, head.job)) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(place) => {
+            btree_map::Entry::Occupied(open) => open.into_mut(),
+            btree_map::Entry::Vacant(place) => {
                 let writer = FrameWriter::new(head, Vec::new())?;
                 place.insert(OpenFrame {
                     writer,
                     empties: BTreeMap::new(),
                     tags: Vec::new(),
                     before: Some(0),
+                    joined: false,
                     fresh: Vec::new(),
                 })
             }
@@ -185,6 +221,7 @@ impl Packer {
         frame.before.get_or_insert(frame.writer.size());
         if let Some(tag) = self.current.filter(|tag| frame.tags.last() != Some(tag)) {
             frame.tags.push(tag);
+            frame.joined = true;
             *self.waiting.entry(tag).or_default() += 1;
         }
         Ok(frame)
@@ -197,11 +234,16 @@ impl Packer {
                 // A set of numbers always serialises; a frame without them would only be waited for, not be wrong.
                 let _ = frame.writer.part(&PartMeta::Empty { port, stream, seqs }, &[]);
             }
-            let id = PublishId(self.next);
-            self.next += 1;
+            let id = self.next_id();
             self.unconfirmed.insert(id, frame.tags);
             actions.push(Action::Publish { id, to, body: Bytes::from(frame.writer.finish()) });
         }
+    }
+
+    fn next_id(&mut self) -> PublishId {
+        let id = PublishId(self.next);
+        self.next += 1;
+        id
     }
 
     fn release(&mut self, tag: Tag, actions: &mut Vec<Action>) {

@@ -5,9 +5,12 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+
 use super::{
-    Action, Event, Failure, GroupId, Node, NodeError, Record, Tag, job_of,
+    Action, Event, Failure, GroupId, Node, NodeError, Progress, PublishId, Record, Tag, job_of,
     jobs::Jobs,
+    losses::Losses,
     outputs::{Output, outputs, send_batch, send_end},
     packer::Packer,
     worker::refuse_rejections,
@@ -15,7 +18,7 @@ use super::{
 use crate::{
     codec::DecodeError,
     coverage::Coverage,
-    exec::{Head, Outbox, Scratch, State},
+    exec::{Head, Outbox, Scratch, State, guarded},
     frame::{Count, FrameReader, JobHead, JobId, Loss, Part, PartMeta, Port, Stream},
     plan::{HeadInfo, Job, Topology},
 };
@@ -25,6 +28,9 @@ const GROUP: usize = 32;
 
 /// Emission pauses while this many frames are unconfirmed: bounds what is in memory, and in the broker's queues.
 const EMISSION_WINDOW: usize = 8;
+
+/// Streams that a node names when it says what it waits for.
+const MOST_LACKS: usize = 8;
 
 /// A stream in order leaves as many gaps as batches are in flight; ones with more are broken (invariant 8).
 const MAX_INTERVALS: usize = 1 << 16;
@@ -49,6 +55,9 @@ pub struct ShardNode {
     tags: Vec<Tag>,
     committing: HashMap<GroupId, Vec<Tag>>,
     next_group: u64,
+    /// Deliveries with batches that were given up: they join a group once people have been told.
+    telling: HashMap<PublishId, Tag>,
+    gives_up: bool,
 }
 
 /// To the packer an emission is a delivery that the node makes to itself; such tags have this bit, those of the driver
@@ -64,6 +73,21 @@ struct Place {
 
 struct ShardJob {
     operators: Vec<Operator>,
+    /// What came in that was new, and what went out.
+    steps: u64,
+    /// Frames with batches that were given up.
+    losses: u32,
+}
+
+/// A frame that was absorbed.
+struct Absorbed {
+    job: JobId,
+    /// Whether anything in it was new.
+    new: bool,
+    /// What is to be kept of it.
+    kept: Bytes,
+    /// What people are to be told.
+    told: Option<PublishId>,
 }
 
 /// A stateful operator in one job.
@@ -112,21 +136,70 @@ impl ShardNode {
             tags: Vec::new(),
             committing: HashMap::new(),
             next_group: 0,
+            telling: HashMap::new(),
+            gives_up: false,
         }
     }
 
-    /// Absorbs a frame; tells whose it is, and whether anything in it was new.
-    fn absorb(&mut self, body: &[u8]) -> Result<(JobId, bool), NodeError> {
-        let ShardNode { topology, place, scratch, jobs, emitted, .. } = self;
+    /// Gives up the batches that an operator fails on, so that the job goes on without what depends on them; otherwise
+    /// the job fails.
+    #[must_use]
+    pub fn giving_up(mut self) -> Self {
+        self.gives_up = true;
+        self
+    }
+
+    /// Absorbs a frame, without the batches that are lost; those that turn out to be are added.
+    fn absorb(
+        &mut self,
+        body: &Bytes,
+        mut losses: Losses,
+        actions: &mut Vec<Action>,
+    ) -> Result<Absorbed, NodeError> {
+        let ShardNode { topology, place, scratch, jobs, emitted, packer, gives_up, .. } = self;
         let mut frame = FrameReader::new(body)?;
-        let open =
-            |id, job| ShardJob::new(topology, *place, &job, &**scratch, |operator| emitted.contains(&(id, operator)));
+        let open = |id, job| {
+            let emitted = |operator| emitted.contains(&(id, operator));
+            Ok(guarded(|| Ok(ShardJob::new(topology, *place, &job, &**scratch, emitted)))?)
+        };
         let (head, job) = jobs.of(topology, &frame, open)?;
         let mut new = false;
-        while let Some(part) = frame.part()? {
-            new |= job.absorb(part, head.job)?;
+        for at in 0.. {
+            let Some(part) = frame.part()? else { break };
+            let (port, batch) = (part.meta.port(), part.meta.batch());
+            match job.absorb(losses.instead(at, part), head.job) {
+                Ok(true) => new = true,
+                // It was there before, so it is not lost.
+                Ok(false) => losses.remove(at),
+                Err(error) if *gives_up && error.is_of_batch() => {
+                    let loss = losses.add(topology, at, port, batch, &error).ok_or(error)?;
+                    job.operator(port)?.failed = Some(loss);
+                    new = true;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok((head.job, new))
+        job.steps += u64::from(new);
+        let kept = if losses.is_empty() { body.clone() } else { losses.rewrite(head, body)? };
+        let told = losses.tell(head.job, &mut job.losses, body, packer, actions);
+        Ok(Absorbed { job: head.job, new, kept, told })
+    }
+
+    /// A delivery joins the open group; where batches of it were given up, once people have been told.
+    fn deliver(&mut self, (tag, body): (Tag, &Bytes), losses: Losses, actions: &mut Vec<Action>) -> Result<(), Failure> {
+        let absorbed = self.absorb(body, losses, actions);
+        let Absorbed { job, new, kept, told } =
+            absorbed.map_err(|error| Failure { job: job_of(body), tag: Some(tag), error })?;
+        self.group.extend(new.then_some(Record::Frame { job, body: kept }));
+        match told {
+            Some(id) => drop(self.telling.insert(id, tag)),
+            // A repetition waits for the open group, which may hold what it repeats.
+            None => self.tags.push(tag),
+        }
+        if self.tags.len() >= GROUP {
+            self.commit(actions);
+        }
+        Ok(())
     }
 
     fn commit(&mut self, actions: &mut Vec<Action>) {
@@ -142,10 +215,10 @@ impl ShardNode {
 
     /// Emits what is complete and committed, as far as the window allows.
     fn emit(&mut self, actions: &mut Vec<Action>) -> Result<(), Failure> {
-        if !self.tags.is_empty() || !self.committing.is_empty() {
+        if !self.tags.is_empty() || !self.committing.is_empty() || !self.telling.is_empty() {
             return Ok(());
         }
-        let ShardNode { topology, jobs, packer, emissions, next_emission, .. } = self;
+        let ShardNode { topology, jobs, packer, emissions, next_emission, place, gives_up, .. } = self;
         for (head, job) in jobs.iter_mut() {
             for operator in &mut job.operators {
                 if operator.start(Tag(*next_emission)) {
@@ -153,10 +226,18 @@ impl ShardNode {
                     *next_emission += 1;
                 }
                 while packer.unconfirmed() < EMISSION_WINDOW {
-                    let emitted = operator.emit(topology, head, packer, actions);
-                    let failure = |error| Failure { job: Some(head.job), tag: None, error };
-                    if !emitted.inspect_err(|_| packer.abort()).map_err(failure)? {
-                        break;
+                    match operator.emit(topology, head, packer, actions) {
+                        Ok(true) => job.steps += 1,
+                        Ok(false) => break,
+                        Err(error) if *gives_up && error.is_of_batch() && operator.failed.is_none() => {
+                            packer.abort();
+                            operator.give_up(topology, *place, &error);
+                            operator.tell(head.job, packer, actions);
+                        }
+                        Err(error) => {
+                            packer.abort();
+                            return Err(Failure { job: Some(head.job), tag: None, error });
+                        }
                     }
                 }
             }
@@ -195,7 +276,9 @@ impl ShardNode {
                 self.emitted.insert((job, operator));
             }
             Record::Frame { job, body } => {
-                self.absorb(&body).map_err(|error| Failure { job: Some(job), tag: None, error })?;
+                // What was given up is lost in what was kept.
+                let absorbed = self.absorb(&body, Losses::default(), &mut Vec::new());
+                absorbed.map_err(|error| Failure { job: Some(job), tag: None, error })?;
             }
         }
         Ok(())
@@ -205,16 +288,11 @@ impl ShardNode {
 impl Node for ShardNode {
     fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), Failure> {
         let result = match event {
-            Event::Delivery { tag, body } => {
-                let failure = |error| Failure { job: job_of(&body), tag: Some(tag), error };
-                let (job, new) = self.absorb(&body).map_err(failure)?;
-                // A repetition waits for the open group, which may hold what it repeats.
-                self.tags.push(tag);
-                self.group.extend(new.then_some(Record::Frame { job, body }));
-                if self.tags.len() >= GROUP {
-                    self.commit(actions);
-                }
-                Ok(())
+            Event::Delivery { tag, body } => self.deliver((tag, &body), Losses::default(), actions),
+            Event::GivenUp { tag, body, reason } => {
+                let losses = Losses::all(&self.topology, &body, &reason);
+                let losses = losses.map_err(|error| Failure { job: job_of(&body), tag: Some(tag), error })?;
+                self.deliver((tag, &body), losses, actions)
             }
             Event::Idle => {
                 self.commit(actions);
@@ -226,6 +304,7 @@ impl Node for ShardNode {
             }
             Event::Confirmed(id) => {
                 self.packer.confirmed(id, actions);
+                self.tags.extend(self.telling.remove(&id));
                 self.emit(actions)
             }
             Event::Restored(record) => self.restore(record),
@@ -242,6 +321,20 @@ impl Node for ShardNode {
     fn jobs(&self) -> usize {
         self.jobs.len()
     }
+
+    fn emits(&self) -> Option<JobId> {
+        let emits = |job: &ShardJob| job.operators.iter().any(Operator::emits);
+        self.jobs.iter().find(|(_, job)| emits(job)).map(|(head, _)| head.job)
+    }
+
+    fn progress(&self) -> Vec<Progress> {
+        let progress = |(head, job): (&JobHead, &ShardJob)| {
+            let lacks: Vec<String> =
+                job.operators.iter().flat_map(|operator| operator.lacks(&self.topology)).take(MOST_LACKS).collect();
+            Progress { job: head.job, steps: job.steps, lacks: lacks.join(", ") }
+        };
+        self.jobs.iter().map(progress).collect()
+    }
 }
 
 impl ShardJob {
@@ -257,14 +350,18 @@ impl ShardJob {
             heads.iter().filter_map(|info| Operator::new(topology, place, job, info, scratch)).collect();
         let done = operators.iter_mut().filter(|operator| emitted(operator.stream.origin));
         done.for_each(|operator| operator.phase = Phase::Done);
-        ShardJob { operators }
+        ShardJob { operators, steps: 0, losses: 0 }
     }
 
     fn absorb(&mut self, part: Part<'_>, job: JobId) -> Result<bool, NodeError> {
-        let port = part.meta.port();
+        self.operator(part.meta.port())?.absorb(part, job)
+    }
+
+    /// The one that a port leads to.
+    fn operator(&mut self, port: Port) -> Result<&mut Operator, DecodeError> {
         let mut operators = self.operators.iter_mut();
         let operator = operators.find(|operator| operator.inputs.iter().any(|input| input.port == port));
-        operator.ok_or(DecodeError::Unknown("a port of this stage"))?.absorb(part, job)
+        operator.ok_or(DecodeError::Unknown("a port of this stage"))
     }
 }
 
@@ -312,7 +409,7 @@ impl Operator {
                 if new {
                     Count::add_all(counts, &more);
                     if failed.is_none() {
-                        state.absorb(input.index, (stream, seq), rows, part.payload)?;
+                        guarded(|| state.absorb(input.index, (stream, seq), rows, part.payload))?;
                     }
                 }
                 new
@@ -370,9 +467,9 @@ impl Operator {
         let Phase::Emitting(state, seq, tag) = &mut self.phase else { return Ok(false) };
         let tag = *tag;
         packer.go_on(tag);
-        let mut batches = 0;
+        let mut batches = *seq;
         if self.failed.is_none() {
-            let last = state.emit(&mut self.outbox)?;
+            let last = guarded(|| state.emit(&mut self.outbox))?;
             refuse_rejections(topology, head, &mut self.outbox)?;
             send_batch(packer, head, &self.outputs, (self.stream, *seq), self.outbox.take_counts(), &mut self.outbox)?;
             *seq += 1;
@@ -387,5 +484,44 @@ impl Operator {
         packer.end(actions);
         packer.finish(tag, actions);
         Ok(true)
+    }
+
+    /// Gives up what it was about to emit; its end will say so.
+    fn give_up(&mut self, topology: &Topology, place: Place, error: &NodeError) {
+        let Phase::Emitting(_, seq, _) = &self.phase else { return };
+        let stage = topology.stages().get(place.stage).map(|stage| stage.name.as_str()).unwrap_or_default();
+        self.failed = Some(Loss { stream: self.stream, seq: *seq, reason: format!("{stage}: {error}") });
+    }
+
+    /// Has what it gave up kept for people, before its emission counts as done.
+    fn tell(&self, job: JobId, packer: &mut Packer, actions: &mut Vec<Action>) {
+        if let (Phase::Emitting(_, _, tag), Some(loss)) = (&self.phase, &self.failed) {
+            packer.go_on(*tag);
+            actions.push(Action::GiveUp { id: packer.alongside(), job, losses: vec![loss.clone()], body: Bytes::new() });
+            packer.end(actions);
+        }
+    }
+
+    /// Whether it has something to emit.
+    fn emits(&self) -> bool {
+        match &self.phase {
+            Phase::Collecting(_) => self.complete(),
+            Phase::Emitting(..) => true,
+            Phase::Done => false,
+        }
+    }
+
+    /// The streams that it has not all of.
+    fn lacks(&self, topology: &Topology) -> impl Iterator<Item = String> {
+        let collecting = matches!(self.phase, Phase::Collecting(_));
+        let streams = self.inputs.iter().filter(move |_| collecting).flat_map(|input| &input.streams);
+        streams.filter_map(|(stream, Arrived { coverage, batches })| {
+            let (name, has) = (topology.name_of(*stream), coverage.len());
+            match batches {
+                Some(batches) if coverage.is_exactly(*batches) => None,
+                Some(batches) => Some(format!("{name} ({has} of {batches} batches)")),
+                None => Some(format!("{name} ({has} batches, no end)")),
+            }
+        })
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     codec,
     coverage::Coverage,
     exec::{MemoryScratch, Scratch},
-    frame::{ChunkMeta, Count, FrameReader, FrameWriter, JobHead, PartMeta, Port, Sinks},
+    frame::{ChunkMeta, Count, FrameReader, FrameWriter, JobHead, PartMeta, Port, Sinks, Stream},
     hash,
     operator::{AtLeast, GroupBy, Lookup, Sum, TopBy},
     plan::{Placement, Plan, PlanBuilder, Role, Topology},
@@ -23,22 +23,70 @@ use crate::{
 type Sale = (u8, u32);
 type Name = (u8, u64, String);
 
+/// The least large amount, how many of each parity are best, and which operator panics at [`DEADLY`].
+type Asked = (u32, u8, Poison);
+
+/// An operator that panics at a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+enum Poison {
+    Nowhere,
+    /// In a stateless chain.
+    Columns,
+    /// Where rows set out to be summed.
+    Sums,
+    /// Where the best are picked: by the sender, in its emission, where it combines, else by the receiver.
+    Best,
+    /// In an emission.
+    Named,
+}
+
+/// The amount, key or name that is poison.
+const DEADLY: u8 = 7;
+
+impl Poison {
+    fn at(self, place: Poison, deadly: bool) {
+        assert!(self != place || !deadly, "poisoned");
+    }
+}
+
 /// Sums by key, the best few sums of each parity, joined with names; and the large sales as they are.
 fn plan() -> Plan {
-    let plan = PlanBuilder::<(u32, u8)>::new();
+    let plan = PlanBuilder::<Asked>::new();
     let names = plan.source("names", |_| EncodedRows::<Name>::new());
     let sales = plan.source("sales", |_| EncodedRows::<Sale>::new());
-    let large = sales.filter("large", |p: &(u32, u8)| AtLeast::new(|sale: &Sale| sale.1, p.0));
-    large.map("columns", |_| |sale: &Sale| (sale.1, sale.0)).sink("large-sales");
+    let large = sales.filter("large", |p: &Asked| AtLeast::new(|sale: &Sale| sale.1, p.0));
+    let columns = |p: &Asked| {
+        let poison = p.2;
+        move |sale: &Sale| {
+            poison.at(Poison::Columns, sale.0 == DEADLY);
+            (sale.1, sale.0)
+        }
+    };
+    large.map("columns", columns).sink("large-sales");
     sales
-        .aggregate("sums", |_| {
-            GroupBy::new(|sale: &Sale| Some(sale.0), Sum::<_, u64>::new(|sale: &Sale| u64::from(sale.1)))
+        .aggregate("sums", |p| {
+            let poison = p.2;
+            let amount = move |sale: &Sale| {
+                poison.at(Poison::Sums, sale.0 == DEADLY);
+                u64::from(sale.1)
+            };
+            GroupBy::new(|sale: &Sale| Some(sale.0), Sum::<_, u64>::new(amount))
         })
         .maximize("best", |p| {
-            TopBy::new(|r: &(u8, u64)| r.0 % 2, |r: &(u8, u64)| (std::cmp::Reverse(r.1), r.0), p.1.into())
+            let poison = p.2;
+            let parity = move |r: &(u8, u64)| {
+                poison.at(Poison::Best, r.0 == DEADLY);
+                r.0 % 2
+            };
+            TopBy::new(parity, |r: &(u8, u64)| (std::cmp::Reverse(r.1), r.0), p.1.into())
         })
-        .join("named", names, |_| {
-            Lookup::new(|r: &(u8, u64)| r.0, |n: &Name| n.0, |r: &(u8, u64), n: &Name| (r.1, n.2.clone()))
+        .join("named", names, |p| {
+            let poison = p.2;
+            let joined = move |r: &(u8, u64), n: &Name| {
+                poison.at(Poison::Named, r.0 == DEADLY);
+                (r.1, n.2.clone())
+            };
+            Lookup::new(|r: &(u8, u64)| r.0, |n: &Name| n.0, joined)
         })
         .sink("best-names");
     plan.build().unwrap()
@@ -76,7 +124,7 @@ fn placement(staged: bool, shards: u16, replicas: u16, combine: bool) -> Placeme
 type Large = (u32, u8);
 type BestName = (u64, String);
 
-fn expected(sales: &[Sale], names: &[Name], (least, limit): (u32, u8)) -> (Vec<Large>, Vec<BestName>) {
+fn expected(sales: &[Sale], names: &[Name], (least, limit, _): Asked) -> (Vec<Large>, Vec<BestName>) {
     let mut large: Vec<(u32, u8)> = sales.iter().filter(|sale| sale.1 >= least).map(|sale| (sale.1, sale.0)).collect();
     large.sort();
     let mut sums: BTreeMap<u8, u64> = BTreeMap::new();
@@ -103,6 +151,10 @@ struct Network {
     queues: BTreeMap<Target, Vec<Bytes>>,
     results: BTreeMap<Port, Arrived>,
     counts: BTreeMap<u16, Count>,
+    /// The stage some of whose frames are given up.
+    deadly: Option<u16>,
+    /// The batches that people are told of.
+    lost: BTreeSet<(Stream, u64)>,
     tag: u64,
 }
 
@@ -112,6 +164,7 @@ struct Arrived {
     pieces: BTreeMap<u64, Vec<u8>>,
     coverage: Coverage,
     batches: Option<u64>,
+    failed: Option<Loss>,
 }
 
 /// A node, what its store has, and what it has not acked.
@@ -141,20 +194,20 @@ impl Seat {
 }
 
 fn make_node(topology: &Arc<Topology>, target: Target) -> Box<dyn Node> {
-    let Target::Stage { stage, shard } = target else { return Box::new(EntryNode::new(topology.clone())) };
+    let Target::Stage { stage, shard } = target else { return Box::new(EntryNode::new(topology.clone()).giving_up()) };
     match topology.stages()[usize::from(stage)].role {
-        Role::Stateless { .. } => Box::new(WorkerNode::new(topology.clone())),
+        Role::Stateless { .. } => Box::new(WorkerNode::new(topology.clone()).giving_up()),
         Role::Stateful { .. } => {
             let scratch: MakeScratch = Box::new(|| -> Box<dyn Scratch> { Box::new(MemoryScratch::default()) });
-            Box::new(ShardNode::new(topology.clone(), stage, shard, scratch))
+            Box::new(ShardNode::new(topology.clone(), stage, shard, scratch).giving_up())
         }
     }
 }
 
 impl Network {
     fn new(topology: &Arc<Topology>, seed: u64, deaths: usize) -> Self {
-        let (queues, results, counts) = Default::default();
-        Network { topology: topology.clone(), random: seed | 1, deaths, queues, results, counts, tag: 0 }
+        let (queues, results, counts, lost) = Default::default();
+        Network { topology: topology.clone(), random: seed | 1, deaths, queues, results, counts, deadly: None, lost, tag: 0 }
     }
 
     fn seats(&self) -> Vec<Seat> {
@@ -232,8 +285,13 @@ impl Network {
 
     fn deliver(&mut self, seat: &mut Seat, body: Bytes) {
         self.tag += 1;
-        seat.unacked.insert(Tag(self.tag), body.clone());
-        self.step(seat, Event::Delivery { tag: Tag(self.tag), body });
+        let tag = Tag(self.tag);
+        seat.unacked.insert(tag, body.clone());
+        let deadly = matches!(seat.target, Target::Stage { stage, .. } if Some(stage) == self.deadly);
+        if deadly && self.draw(3) == 0 {
+            return self.step(seat, Event::GivenUp { tag, body, reason: "on purpose".to_owned() });
+        }
+        self.step(seat, Event::Delivery { tag, body });
     }
 
     fn step(&mut self, seat: &mut Seat, event: Event) {
@@ -248,6 +306,10 @@ impl Network {
                 match action {
                     Action::Publish { id, to, body } => {
                         self.publish(to, body);
+                        events.push(Event::Confirmed(id));
+                    }
+                    Action::GiveUp { id, losses, .. } => {
+                        self.lost.extend(losses.iter().map(|loss| (loss.stream, loss.seq)));
                         events.push(Event::Confirmed(id));
                     }
                     Action::Commit { group, records } => {
@@ -285,8 +347,11 @@ impl Network {
                     result.coverage.extend(&seqs);
                     Vec::new()
                 }
-                PartMeta::End { batches, counts, .. } => match result.batches.replace(batches) {
-                    None => counts,
+                PartMeta::End { batches, counts, failed, .. } => match result.batches.replace(batches) {
+                    None => {
+                        result.failed = failed;
+                        counts
+                    }
                     known => {
                         assert_eq!(known, Some(batches));
                         Vec::new()
@@ -299,8 +364,9 @@ impl Network {
     }
 
     fn rows<R: crate::operator::Row>(&self, sink: &str) -> Vec<R> {
-        let Arrived { pieces, coverage, batches } = &self.results[&self.topology.port_of(sink).unwrap()];
+        let Arrived { pieces, coverage, batches, failed } = &self.results[&self.topology.port_of(sink).unwrap()];
         assert!(batches.is_some_and(|batches| coverage.is_exactly(batches)), "{sink} is complete");
+        assert_eq!(failed, &None, "{sink} has not failed");
         let bytes = pieces.values().flatten().copied().collect::<Vec<u8>>();
         let (mut bytes, mut rows) = (bytes.as_slice(), Vec::new());
         while !bytes.is_empty() {
@@ -336,7 +402,7 @@ fn chunks<R: serde::Serialize>(
     frames
 }
 
-fn head(topology: &Topology, sinks: Sinks, asked: (u32, u8)) -> JobHead {
+fn head(topology: &Topology, sinks: Sinks, asked: Asked) -> JobHead {
     let mut parameters = Vec::new();
     codec::encode(&asked, &mut parameters).unwrap();
     JobHead { job: JobId { cluster: 7, number: 1 }, topology: topology.version(), sinks, strict: false, parameters }
@@ -350,7 +416,7 @@ proptest! {
         sales in prop::collection::vec((0..12u8, 0..50u32), 0..120),
         names in prop::collection::vec((0..12u8, "[a-z]{0,3}"), 0..20),
         (staged, combine, shards, replicas) in any::<(bool, bool)>().prop_flat_map(|(s, c)| (Just(s), Just(c), 1..4u16, 1..4u16)),
-        (size, asked, seed) in (1..40usize, (0..50u32, 1..6u8), any::<u64>()),
+        (size, asked, seed) in (1..40usize, (0..50u32, 1..6u8, Just(Poison::Nowhere)), any::<u64>()),
         deaths in prop_oneof![Just(0), 8..60usize],
     ) {
         let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(staged, shards, replicas, combine)).unwrap());
@@ -376,10 +442,91 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn what_depends_on_a_batch_that_an_operator_panics_at_fails_and_the_rest_is_exact(
+        sales in prop::collection::vec((0..12u8, 0..50u32), 0..120),
+        poison in prop_oneof![Just(Poison::Columns), Just(Poison::Sums), Just(Poison::Best), Just(Poison::Named)],
+        (staged, combine, shards, replicas) in (any::<bool>(), any::<bool>(), 1..4u16, 1..4u16),
+        (size, least, seed) in (1..40usize, 0..50u32, any::<u64>()),
+        deaths in prop_oneof![Just(0), 8..60usize],
+    ) {
+        let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(staged, shards, replicas, combine)).unwrap());
+        let asked = (least, 6, poison);
+        let head = head(&topology, Sinks::ALL, asked);
+        let names: Vec<Name> = (0..12).map(|key| (key, u64::from(key), format!("name {key}"))).collect();
+        let mut frames = chunks(&topology, &head, "sales", &sales, size);
+        frames.extend(chunks(&topology, &head, "names", &names, size));
+        let mut network = Network::new(&topology, seed, deaths);
+        network.run(frames);
+
+        let deadly = sales.iter().filter(|sale| sale.0 == DEADLY).count() > 0;
+        let large_deadly = sales.iter().any(|sale| sale.0 == DEADLY && sale.1 >= least);
+        // What one stage does with a chunk fails as a whole.
+        let (large_fails, best_fails) = match poison {
+            Poison::Nowhere => (false, false),
+            Poison::Columns => (large_deadly, large_deadly && !staged),
+            Poison::Sums => (deadly, deadly),
+            Poison::Best | Poison::Named => (false, deadly),
+        };
+        let failed = |sink| network.results[&topology.port_of(sink).unwrap()].failed.is_some();
+        prop_assert_eq!((failed("large-sales"), failed("best-names")), (large_fails, best_fails));
+        prop_assert_eq!(network.lost.is_empty(), !large_fails && !best_fails);
+        let (large, named) = expected(&sales, &names, asked);
+        if !large_fails {
+            prop_assert_eq!(network.rows::<(u32, u8)>("large-sales"), large);
+        }
+        if !best_fails {
+            prop_assert_eq!(network.rows::<(u64, String)>("best-names"), named);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn what_depends_on_a_frame_that_is_given_up_fails_and_the_rest_is_exact(
+        sales in prop::collection::vec((0..12u8, 0..50u32), 0..120),
+        stage in prop_oneof![Just("read"), Just("map"), Just("sums"), Just("join")],
+        (shards, replicas, size, seed) in (1..4u16, 1..4u16, 1..40usize, any::<u64>()),
+        deaths in prop_oneof![Just(0), 8..60usize],
+    ) {
+        let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(true, shards, replicas, true)).unwrap());
+        let asked = (25, 6, Poison::Nowhere);
+        let head = head(&topology, Sinks::ALL, asked);
+        let names: Vec<Name> = (0..12).map(|key| (key, u64::from(key), format!("name {key}"))).collect();
+        let mut frames = chunks(&topology, &head, "sales", &sales, size);
+        frames.extend(chunks(&topology, &head, "names", &names, size));
+        let mut network = Network::new(&topology, seed, deaths);
+        network.deadly = (0..).zip(topology.stages()).find(|(_, found)| found.name == stage).map(|(at, _)| at);
+        network.run(frames);
+
+        let fails = |sink: &str| network.results[&topology.port_of(sink).unwrap()].failed.is_some();
+        let (large, named) = expected(&sales, &names, asked);
+        let lost = !network.lost.is_empty();
+        prop_assert!(lost || !fails("large-sales") && !fails("best-names"), "nothing fails unless people are told");
+        match stage {
+            "map" => prop_assert!(!fails("best-names")),
+            // A repetition of what a shard has is not lost.
+            "sums" | "join" => prop_assert_eq!((fails("large-sales"), fails("best-names")), (false, lost)),
+            _ => {}
+        }
+        if !fails("large-sales") {
+            prop_assert_eq!(network.rows::<(u32, u8)>("large-sales"), large);
+        }
+        if !fails("best-names") {
+            prop_assert_eq!(network.rows::<(u64, String)>("best-names"), named);
+        }
+    }
+}
+
 #[test]
 fn sinks_that_are_not_asked_for_cost_nothing() {
     let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(false, 2, 1, true)).unwrap());
-    let head = head(&topology, Sinks(1), (10, 2));
+    let head = head(&topology, Sinks(1), (10, 2, Poison::Nowhere));
     let job = crate::plan::Job::new(&topology, &head).unwrap();
     let sources: Vec<String> = job.sources(&topology).into_iter().map(|source| source.name).collect();
     assert_eq!(sources, ["sales"], "names are only needed for the other sink");
@@ -392,7 +539,7 @@ fn sinks_that_are_not_asked_for_cost_nothing() {
 #[test]
 fn parts_that_no_sender_sends_are_refused() {
     let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(false, 1, 1, true)).unwrap());
-    let head = head(&topology, Sinks::ALL, (1, 2));
+    let head = head(&topology, Sinks::ALL, (1, 2, Poison::Nowhere));
     let (at, _) = (0u16..).zip(topology.stages()).find(|(_, stage)| stage.name == "best").unwrap();
     let port = (0..20).map(Port).find(|port| topology.stage_of(*port) == Some(at)).unwrap();
     let stream = topology.streams(topology.port(port).unwrap())[0];
@@ -414,7 +561,7 @@ fn parts_that_no_sender_sends_are_refused() {
 #[test]
 fn nothing_of_a_refused_frame_goes_out_later() {
     let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(false, 2, 1, true)).unwrap());
-    let head = head(&topology, Sinks::ALL, (0, 2));
+    let head = head(&topology, Sinks::ALL, (0, 2, Poison::Nowhere));
     let mut frames = chunks(&topology, &head, "sales", &[(1u8, 1u32), (2, 2), (3, 3), (4, 4)], 1);
     // The second frame's part behind the first's, and cut off; and a chunk that ends within a row, in a frame of its own.
     let second = frames[1].clone();
@@ -455,7 +602,7 @@ fn what_does_not_fit_is_refused_and_not_acked() {
         assert!(actions.is_empty());
         error
     };
-    let good = head(&topology, Sinks::ALL, (1, 2));
+    let good = head(&topology, Sinks::ALL, (1, 2, Poison::Nowhere));
     let foreign = JobHead { topology: good.topology ^ 1, ..good.clone() };
     assert!(matches!(deliver(chunks(&topology, &foreign, "sales", &[(1u8, 1u32)], 1).remove(0)), NodeError::Topology));
     assert!(matches!(deliver(Bytes::from_static(b"garbage")), NodeError::Decode(_)));

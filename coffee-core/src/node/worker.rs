@@ -2,15 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
+
 use super::{
-    Action, Event, Failure, Node, NodeError, job_of,
+    Action, Event, Failure, Node, NodeError, Tag, job_of,
     jobs::Jobs,
+    losses::Losses,
     outputs::{Output, outputs, send_batch, send_empty, send_end, send_lost},
     packer::Packer,
 };
 use crate::{
     codec::DecodeError,
-    exec::{Head, MemoryScratch, Outbox, Scratch, Transform},
+    exec::{Head, MemoryScratch, Outbox, Scratch, Transform, guarded},
     frame::{Count, FrameReader, JobHead, Part, PartMeta, Port},
     plan::{Job, Topology},
 };
@@ -20,12 +23,15 @@ pub struct WorkerNode {
     topology: Arc<Topology>,
     jobs: Jobs<WorkerJob>,
     packer: Packer,
+    gives_up: bool,
 }
 
 /// A job's operators, built when they are first needed.
 struct WorkerJob {
     job: Job,
     chains: BTreeMap<Port, Chain>,
+    /// Frames with batches that were given up.
+    losses: u32,
 }
 
 struct Chain {
@@ -37,19 +43,60 @@ struct Chain {
 impl WorkerNode {
     /// A node of this topology.
     pub fn new(topology: Arc<Topology>) -> Self {
-        WorkerNode { topology, jobs: Jobs::new(), packer: Packer::default() }
+        WorkerNode { topology, jobs: Jobs::new(), packer: Packer::default(), gives_up: false }
     }
 
-    fn deliver(&mut self, body: &[u8]) -> Result<(), NodeError> {
-        let WorkerNode { topology, jobs, packer } = self;
-        let mut frame = FrameReader::new(body)?;
-        let (head, job) = jobs.of(topology, &frame, |_, job| WorkerJob { job, chains: BTreeMap::new() })?;
-        while let Some(part) = frame.part()? {
-            let port = part.meta.port();
-            // A chain that could not end its answer still holds a part of it.
-            job.answer(topology, head, packer, part).inspect_err(|_| drop(job.chains.remove(&port)))?;
+    /// Gives up the batches that an operator fails on, so that the job goes on without what depends on them; otherwise
+    /// the job fails.
+    #[must_use]
+    pub fn giving_up(mut self) -> Self {
+        self.gives_up = true;
+        self
+    }
+
+    /// Answers a frame, without the batches that are lost. One that turns out to be lost is found by an answer that fails:
+    /// the next one goes without it.
+    fn deliver(
+        &mut self,
+        (tag, body): (Tag, &Bytes),
+        mut losses: Losses,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), NodeError> {
+        loop {
+            self.packer.begin(tag);
+            match self.answer(body, &mut losses, actions) {
+                Ok(true) => break,
+                Ok(false) => self.packer.abort(),
+                Err(error) => {
+                    self.packer.abort();
+                    return Err(error);
+                }
+            }
         }
+        self.packer.end(actions);
         Ok(())
+    }
+
+    /// Answers the parts of a frame; false where one of them was found to be lost.
+    fn answer(&mut self, body: &Bytes, losses: &mut Losses, actions: &mut Vec<Action>) -> Result<bool, NodeError> {
+        let WorkerNode { topology, jobs, packer, gives_up } = self;
+        let mut frame = FrameReader::new(body)?;
+        let open = |_, job| Ok(WorkerJob { job, chains: BTreeMap::new(), losses: 0 });
+        let (head, job) = jobs.of(topology, &frame, open)?;
+        for at in 0.. {
+            let Some(part) = frame.part()? else { break };
+            let (port, batch) = (part.meta.port(), part.meta.batch());
+            if let Err(error) = job.answer(topology, head, packer, losses.instead(at, part)) {
+                // A chain that could not end its answer still holds a part of it.
+                job.chains.remove(&port);
+                if *gives_up && error.is_of_batch() && losses.add(topology, at, port, batch, &error).is_some() {
+                    return Ok(false);
+                }
+                return Err(error);
+            }
+        }
+        losses.tell(head.job, &mut job.losses, body, packer, actions);
+        Ok(true)
     }
 }
 
@@ -57,12 +104,13 @@ impl Node for WorkerNode {
     fn step(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<(), Failure> {
         match event {
             Event::Delivery { tag, body } => {
-                self.packer.begin(tag);
-                if let Err(error) = self.deliver(&body) {
-                    self.packer.abort();
-                    return Err(Failure { job: job_of(&body), tag: Some(tag), error });
-                }
-                self.packer.end(actions);
+                let delivered = self.deliver((tag, &body), Losses::default(), actions);
+                delivered.map_err(|error| Failure { job: job_of(&body), tag: Some(tag), error })?;
+            }
+            Event::GivenUp { tag, body, reason } => {
+                let losses = Losses::all(&self.topology, &body, &reason);
+                let delivered = losses.and_then(|losses| self.deliver((tag, &body), losses, actions));
+                delivered.map_err(|error| Failure { job: job_of(&body), tag: Some(tag), error })?;
             }
             Event::Confirmed(id) => self.packer.confirmed(id, actions),
             Event::Idle => self.packer.flush(actions),
@@ -91,13 +139,13 @@ impl WorkerJob {
     ) -> Result<(), NodeError> {
         let port = part.meta.port();
         if !self.chains.contains_key(&port) {
-            self.chains.insert(port, Chain::new(topology, &self.job, port)?);
+            self.chains.insert(port, guarded(|| Ok(Chain::new(topology, &self.job, port)))??);
         }
         let Some(chain) = self.chains.get_mut(&port) else { return Ok(()) };
         let Chain { transform, outputs, outbox } = chain;
         match part.meta {
             PartMeta::Rows { stream, seq, rows, mut counts, .. } => {
-                transform.batch(rows, part.payload, outbox)?;
+                guarded(|| transform.batch(rows, part.payload, outbox))?;
                 refuse_rejections(topology, head, outbox)?;
                 Count::add_all(&mut counts, &outbox.take_counts());
                 send_batch(packer, head, outputs, (stream, seq), counts, outbox)

@@ -195,6 +195,18 @@ impl Topology {
         Ok(&op.name)
     }
 
+    /// A stream for people: its origin, and which shard where that has several.
+    pub fn name_of(&self, stream: Stream) -> String {
+        let instance = self.instances.get(usize::from(stream.origin));
+        let op = instance.and_then(|instance| self.plan.ops.get(instance.op));
+        let (Some(instance), Some(op)) = (instance, op) else { return "an unknown stream".to_owned() };
+        let partial = if instance.partial { ":partial" } else { "" };
+        match self.shards(instance.stage) {
+            1 => format!("{}{partial}", op.name),
+            _ => format!("{}{partial}.{}", op.name, stream.shard),
+        }
+    }
+
     pub(crate) fn port(&self, port: Port) -> Result<&PortInfo, DecodeError> {
         self.ports.get(usize::from(port.0)).ok_or(DecodeError::Unknown("a port"))
     }
