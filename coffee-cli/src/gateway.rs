@@ -66,7 +66,8 @@ impl GatewayFlags {
 
 pub fn run(args: &GatewayArgs) -> Result<(), Failure> {
     serve(&args.serve, "gateway", |server| {
-        let options = args.flags.options();
+        let mut options = args.flags.options();
+        options.state = Some(args.serve.cluster.state.clone());
         let gateway = Gateway::start(server.broker.clone(), server.names.clone(), server.topology.clone(), options)?;
         server.ready(&format!("gateway={}", gateway.address()));
         while !server.stop.wait(LOOK_AROUND) {

@@ -102,6 +102,8 @@ struct Shown<'a> {
     bytes: u64,
     chunks: u64,
     uploaded: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    without: &'a [String],
     errors: &'a [ErrorReport],
 }
 
@@ -115,9 +117,21 @@ fn show(summary: &JobSummary, errors: &[ErrorReport], json: bool) -> String {
         JobState::Cancelled => ("cancelled", None, None),
     };
     if json {
+        let without = &summary.without;
         let JobSummary { job, minted_ms, ended_ms, bytes, chunks, uploaded, .. } = *summary;
-        let shown =
-            Shown { job: job.to_string(), state, before, reason, minted_ms, ended_ms, bytes, chunks, uploaded, errors };
+        let shown = Shown {
+            job: job.to_string(),
+            state,
+            before,
+            reason,
+            minted_ms,
+            ended_ms,
+            bytes,
+            chunks,
+            uploaded,
+            without,
+            errors,
+        };
         // Texts and numbers always make JSON.
         return serde_json::to_string(&shown).unwrap_or_default() + "\n";
     }
@@ -125,6 +139,9 @@ fn show(summary: &JobSummary, errors: &[ErrorReport], json: bool) -> String {
         format!("{}  {state:<9}  {:>9.1} MB  {} chunks", summary.job, summary.bytes as f64 / 1e6, summary.chunks);
     text += &before.map(|before| format!("  {before} before it")).unwrap_or_default();
     text += &reason.map(|reason| format!("  {}", printable(reason))).unwrap_or_default();
+    if !summary.without.is_empty() {
+        text += &format!("  without {}", printable(&summary.without.join(", ")));
+    }
     text.push('\n');
     for ErrorReport { node, text: what, .. } in errors {
         text += &format!("  {}: {}\n", printable(node), printable(what));

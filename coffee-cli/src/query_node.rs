@@ -34,6 +34,9 @@ pub struct QueryFlags {
     /// How long a client may be away before its upload is complete; then its job is cancelled
     #[arg(long, env = "COFFEE_CLIENT_TIMEOUT", value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
     client_timeout: Duration,
+    /// How long nothing may go on with a job that waits neither for its client nor for the broker; then it fails
+    #[arg(long, env = "COFFEE_PROGRESS_TIMEOUT", value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
+    progress_timeout: Duration,
     /// How many jobs run at a time; the others wait
     #[arg(long, env = "COFFEE_RUNNING", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     running: u16,
@@ -47,6 +50,7 @@ impl QueryFlags {
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("COFFEE_CLIENT_TIMEOUT", duration::show(self.client_timeout)),
+            ("COFFEE_PROGRESS_TIMEOUT", duration::show(self.progress_timeout)),
             ("COFFEE_RUNNING", self.running.to_string()),
             ("COFFEE_WAITING", self.waiting.to_string()),
         ]
@@ -54,10 +58,11 @@ impl QueryFlags {
 }
 
 pub fn run(args: &QueryNodeArgs) -> Result<(), Failure> {
-    let QueryFlags { client_timeout, running, waiting } = args.flags;
+    let QueryFlags { client_timeout, progress_timeout, running, waiting } = args.flags;
     serve(&args.serve, "query node", |server| {
         let options = QueryOptions::new(&args.serve.cluster.state)
             .client_timeout(client_timeout)
+            .progress_timeout(progress_timeout)
             .max_running(running.into())
             .max_waiting(waiting.into())
             .stop(server.stop.clone())

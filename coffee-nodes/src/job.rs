@@ -140,6 +140,8 @@ pub struct JobSummary {
     pub chunks: u64,
     /// Whether all of its tables are finished.
     pub uploaded: bool,
+    /// The results that can't be had, of a job that is done.
+    pub without: Vec<String>,
 }
 
 /// Something that went wrong somewhere in the cluster.

@@ -28,7 +28,7 @@ impl Losses {
         Ok(losses)
     }
 
-    /// Gives up a part; `None` where it brings no batch of rows.
+    /// Gives up a part; `None` where it brings no batch of rows, or is given up already: then it is not the batch that fails.
     pub fn add(
         &mut self,
         topology: &Topology,
@@ -37,7 +37,7 @@ impl Losses {
         batch: Option<(Stream, u64)>,
         reason: &dyn Display,
     ) -> Option<Loss> {
-        let (stream, seq) = batch?;
+        let (stream, seq) = batch.filter(|_| !self.0.contains_key(&at))?;
         let stage = topology.stage_of(port).and_then(|stage| topology.stages().get(usize::from(stage)));
         let stage = stage.map(|stage| stage.name.as_str()).unwrap_or_default();
         let loss = Loss { stream, seq, reason: format!("{stage}: {reason}") };

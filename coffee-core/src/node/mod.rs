@@ -167,8 +167,8 @@ pub enum NodeError {
     #[error("a stream of job {0} has too many gaps")]
     Gaps(JobId),
     /// Working for the job has ended the process so many times.
-    #[error("working for it has ended the process {0} times")]
-    Deadly(u32),
+    #[error("working on it has ended the process {0} times")]
+    Deadly(u64),
 }
 
 impl NodeError {

@@ -150,12 +150,7 @@ impl ShardNode {
     }
 
     /// Absorbs a frame, without the batches that are lost; those that turn out to be are added.
-    fn absorb(
-        &mut self,
-        body: &Bytes,
-        mut losses: Losses,
-        actions: &mut Vec<Action>,
-    ) -> Result<Absorbed, NodeError> {
+    fn absorb(&mut self, body: &Bytes, mut losses: Losses, actions: &mut Vec<Action>) -> Result<Absorbed, NodeError> {
         let ShardNode { topology, place, scratch, jobs, emitted, packer, gives_up, .. } = self;
         let mut frame = FrameReader::new(body)?;
         let open = |id, job| {
@@ -186,7 +181,12 @@ impl ShardNode {
     }
 
     /// A delivery joins the open group; where batches of it were given up, once people have been told.
-    fn deliver(&mut self, (tag, body): (Tag, &Bytes), losses: Losses, actions: &mut Vec<Action>) -> Result<(), Failure> {
+    fn deliver(
+        &mut self,
+        (tag, body): (Tag, &Bytes),
+        losses: Losses,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), Failure> {
         let absorbed = self.absorb(body, losses, actions);
         let Absorbed { job, new, kept, told } =
             absorbed.map_err(|error| Failure { job: job_of(body), tag: Some(tag), error })?;
@@ -497,7 +497,12 @@ impl Operator {
     fn tell(&self, job: JobId, packer: &mut Packer, actions: &mut Vec<Action>) {
         if let (Phase::Emitting(_, _, tag), Some(loss)) = (&self.phase, &self.failed) {
             packer.go_on(*tag);
-            actions.push(Action::GiveUp { id: packer.alongside(), job, losses: vec![loss.clone()], body: Bytes::new() });
+            actions.push(Action::GiveUp {
+                id: packer.alongside(),
+                job,
+                losses: vec![loss.clone()],
+                body: Bytes::new(),
+            });
             packer.end(actions);
         }
     }

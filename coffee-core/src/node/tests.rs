@@ -207,7 +207,17 @@ fn make_node(topology: &Arc<Topology>, target: Target) -> Box<dyn Node> {
 impl Network {
     fn new(topology: &Arc<Topology>, seed: u64, deaths: usize) -> Self {
         let (queues, results, counts, lost) = Default::default();
-        Network { topology: topology.clone(), random: seed | 1, deaths, queues, results, counts, deadly: None, lost, tag: 0 }
+        Network {
+            topology: topology.clone(),
+            random: seed | 1,
+            deaths,
+            queues,
+            results,
+            counts,
+            deadly: None,
+            lost,
+            tag: 0,
+        }
     }
 
     fn seats(&self) -> Vec<Seat> {

@@ -54,6 +54,8 @@ pub enum Target {
     },
     /// The client whose job it is.
     Client,
+    /// Where people find what was given up.
+    DeadLetters,
 }
 
 /// How a stage is multiplied.

@@ -353,5 +353,6 @@ impl<'a> Talk<'a> {
 }
 
 pub(crate) fn summary(job: JobId) -> JobSummary {
-    JobSummary { job, state: JobState::Running, minted_ms: 1, ended_ms: None, bytes: 2, chunks: 3, uploaded: true }
+    let (state, without) = (JobState::Running, Vec::new());
+    JobSummary { job, state, minted_ms: 1, ended_ms: None, bytes: 2, chunks: 3, uploaded: true, without }
 }

@@ -67,10 +67,21 @@ pub enum QueryRequest {
     },
     /// Something to be kept in the log of errors. Answered by [`QueryReply::Noted`].
     Report(ErrorReport),
-    /// The results node has all that a job asked for. Answered by [`QueryReply::State`].
+    /// The results node has all that a job asked for, but for what can't be had. Answered by [`QueryReply::State`].
     Complete {
         /// The job.
         job: JobId,
+        /// The results that can't be had, by name.
+        without: Vec<String>,
+    },
+    /// How far a shard is with the jobs that it works on: said every few seconds. Answered by [`QueryReply::Noted`].
+    Working {
+        /// The stage, by its index in the topology.
+        stage: u16,
+        /// Which shard of it.
+        shard: u16,
+        /// Its jobs.
+        jobs: Vec<Working>,
     },
     /// A shard, or the results node, holds nothing of an ended job any more. Answered by [`QueryReply::Noted`].
     Forgotten {
@@ -94,6 +105,17 @@ pub enum QueryRequest {
         /// The store's, drawn when it was made.
         store: u64,
     },
+}
+
+/// How far a shard is with a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Working {
+    /// The job.
+    pub job: JobId,
+    /// Grows with whatever comes in that is new, and whatever goes out.
+    pub steps: u64,
+    /// What it still waits for, in words.
+    pub lacks: String,
 }
 
 /// An answer of the query node.

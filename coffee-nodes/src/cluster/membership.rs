@@ -1,29 +1,36 @@
 //! What the nodes of one process know of jobs, and what they tell the query node about them.
 
 use std::{
+    collections::BTreeMap,
+    path::Path,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use coffee_core::{
     frame::JobId,
-    node::Failure,
+    node::{Failure, Node, Progress},
     plan::{Target, Topology},
 };
 use coffee_mom::Broker;
+use parking_lot::Mutex;
 
 use super::{
     Heard, Known, ListenError, Listener, LiveJobs, LiveSet, Names, QueryCallError, QueryClient, QueryClientError,
-    QueryError, declare_links,
+    QueryError, Working, declare_links,
 };
 use crate::{
     Stop,
     job::ErrorReport,
     runner::{BrokerTransport, Jobs, Links, LinksError, RunnerError, Sharing, TransportError},
+    store::{Attempts, Work},
 };
 
 /// How long the listening thread waits for an answer: it asks again soon.
 const REFRESH: Duration = Duration::from_secs(1);
+
+/// How often a node is asked how far it is.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long a node goes on with what it has in hand, from when it was asked to stop: below the five seconds that its
 /// process has.
@@ -75,6 +82,7 @@ pub struct Membership {
     links: Links,
     live: Arc<LiveJobs>,
     query: Arc<QueryClient>,
+    works: Arc<Works>,
     stop: Stop,
     loss: Arc<Loss>,
     _listener: Listener,
@@ -97,18 +105,22 @@ impl Membership {
         let query = Arc::new(QueryClient::new(broker.clone(), names)?);
         let live = Arc::new(LiveJobs::new());
         let loss = Arc::new(Loss { stop: stop.clone(), leaving: Stop::new(), why: OnceLock::new() });
-        let (known, asked, lose) = (live.clone(), query.clone(), loss.clone());
+        let works = Arc::new(Works::default());
+        let (known, asked, lose, told) = (live.clone(), query.clone(), loss.clone(), works.clone());
         let listener = Listener::start(broker, names, move |heard| match heard {
             Heard::Told(told) => known.told(&told),
             Heard::Lost => lose.tell(Lost::Unheard),
             Heard::Missed => match asked.live(Instant::now() + REFRESH) {
-                Ok(set) => known.answered(&set),
+                Ok(set) => {
+                    known.answered(&set);
+                    told.tell(&asked);
+                }
                 Err(error) if error.is_final() => lose.tell(Lost::Uncallable),
                 Err(error) => log::debug!("which jobs live is not known: {error}"),
             },
         })?;
         let (broker, stop) = (broker.clone(), stop.clone());
-        let membership = Membership { broker, links, live, query, stop, loss, _listener: listener };
+        let membership = Membership { broker, links, live, query, works, stop, loss, _listener: listener };
         let set = match membership.live_under(topology.version()) {
             Err(QueryCallError::Stopped) => return membership.lost().map_or(Ok(None), |lost| Err(lost.into())),
             answer => answer?,
@@ -143,7 +155,7 @@ impl Membership {
 
     /// What a node, known by this name in reports, needs of it.
     pub fn node(self: &Arc<Self>, name: &str, keeps: Option<Keeps>) -> NodeJobs {
-        NodeJobs { membership: self.clone(), name: name.to_owned(), keeps }
+        NodeJobs { membership: self.clone(), name: name.to_owned(), keeps, looked: None, attempts: Attempts::none() }
     }
 
     /// Which jobs live, once all of them are of that topology: the frames of others would be refused (invariant 7).
@@ -172,6 +184,27 @@ impl Membership {
         }
         // What the query node does not know either was never minted.
         Ok(self.live.knows(job) == Known::Lives)
+    }
+}
+
+/// How far the shards of a process are, as they said last.
+#[derive(Default)]
+struct Works(Mutex<BTreeMap<(u16, u16), Vec<Working>>>);
+
+impl Works {
+    fn note(&self, Keeps { stage, shard, .. }: Keeps, progress: Vec<Progress>) {
+        let jobs = progress.into_iter().map(|Progress { job, steps, lacks }| Working { job, steps, lacks });
+        self.0.lock().insert((stage, shard), jobs.collect());
+    }
+
+    /// Tells the query node; what it does not hear it is told again.
+    fn tell(&self, query: &QueryClient) {
+        let works = self.0.lock().clone();
+        for ((stage, shard), jobs) in works.into_iter().filter(|(_, jobs)| !jobs.is_empty()) {
+            if let Err(error) = query.working(stage, shard, jobs, Instant::now() + REFRESH) {
+                return log::debug!("how far a shard is is not told: {error}");
+            }
+        }
     }
 }
 
@@ -219,9 +252,19 @@ pub struct NodeJobs {
     membership: Arc<Membership>,
     name: String,
     keeps: Option<Keeps>,
+    /// When the node was last asked how far it is.
+    looked: Option<Instant>,
+    attempts: Attempts,
 }
 
 impl NodeJobs {
+    /// Counts in that file how often the process dies in the same work.
+    #[must_use]
+    pub fn counting_deaths(mut self, file: &Path) -> Self {
+        self.attempts = Attempts::open(file);
+        self
+    }
+
     fn until<T>(
         &self,
         what: &str,
@@ -237,6 +280,10 @@ impl NodeJobs {
 }
 
 impl Jobs for NodeJobs {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn lives(&mut self, job: JobId) -> Result<bool, RunnerError> {
         self.membership.lives(job).map_err(|error| failed("asking which jobs live", error))
     }
@@ -268,7 +315,29 @@ impl Jobs for NodeJobs {
         Ok(())
     }
 
+    fn deaths(&self, work: Work) -> u64 {
+        self.attempts.deaths(work)
+    }
+
+    fn begin(&mut self, work: Work) {
+        self.attempts.begin(work);
+    }
+
+    fn done(&mut self) {
+        self.attempts.end();
+    }
+
+    fn look_at(&mut self, node: &dyn Node) {
+        if let Some(keeps) = self.keeps
+            && self.looked.is_none_or(|looked| looked.elapsed() >= LOOK)
+        {
+            self.looked = Some(Instant::now());
+            self.membership.works.note(keeps, node.progress());
+        }
+    }
+
     fn forgotten(&mut self, job: JobId) -> Result<(), RunnerError> {
+        self.attempts.forget(job);
         let Some(Keeps { stage, shard, .. }) = self.keeps else { return Ok(()) };
         self.until("forgetting a job", |query, deadline| query.forgotten(job, stage, shard, deadline))?;
         Ok(())

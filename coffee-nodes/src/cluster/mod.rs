@@ -21,6 +21,7 @@ mod teller;
 
 pub use api::{
     Attached, Control, LiveSet, QueryError, QueryReply, QueryRequest, ResultsError, ResultsReply, ResultsRequest,
+    Working,
 };
 pub use links::{QUEUE_FRAMES, declare_links};
 pub(crate) use listener::listen_to;

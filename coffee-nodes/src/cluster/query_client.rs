@@ -12,7 +12,7 @@ use coffee_mom::{
 };
 use crossbeam_channel::RecvTimeoutError;
 
-use super::{Attached, LiveSet, Names, QueryError, QueryReply, QueryRequest};
+use super::{Attached, LiveSet, Names, QueryError, QueryReply, QueryRequest, Working};
 use crate::{
     Stop,
     job::{ErrorReport, JobSpec, JobState, JobSummary, Mark},
@@ -230,12 +230,20 @@ impl QueryClient {
         self.tell(QueryRequest::Report(report.clone()), deadline)
     }
 
-    /// Says that the results node has all that a job asked for; returns what it is now.
+    /// Says that the results node has all that a job asked for, but for these results; returns what it is now.
     ///
     /// # Errors
     /// As all calls.
-    pub fn complete(&self, job: JobId, deadline: Instant) -> Result<JobState, QueryCallError> {
-        self.ask_state(QueryRequest::Complete { job }, deadline)
+    pub fn complete(&self, job: JobId, without: Vec<String>, deadline: Instant) -> Result<JobState, QueryCallError> {
+        self.ask_state(QueryRequest::Complete { job, without }, deadline)
+    }
+
+    /// Says how far a shard is with the jobs that it works on.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn working(&self, stage: u16, shard: u16, jobs: Vec<Working>, deadline: Instant) -> Result<(), QueryCallError> {
+        self.tell(QueryRequest::Working { stage, shard, jobs }, deadline)
     }
 
     /// Says that a shard holds nothing of an ended job any more.

@@ -115,6 +115,7 @@ impl Gateway {
         };
         let entry = Entry {
             name: options.name.clone(),
+            state: options.state.clone(),
             broker: broker.clone(),
             links,
             topology: topology.clone(),

@@ -1,6 +1,6 @@
 //! What a gateway is to be like, and why there is none.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use coffee_mom::{NameError, rpc::SetupError};
 
@@ -22,6 +22,8 @@ pub struct GatewayOptions {
     pub max_connections: usize,
     /// Frames that a stage's queue holds: the same in the whole cluster.
     pub queue_frames: usize,
+    /// The folder where its threads count in what work the process has died; without one it is tried for ever.
+    pub state: Option<PathBuf>,
     /// What clients have to know; `None` lets everyone in.
     pub token: Option<String>,
     /// How long a new connection may take to say who it is.
@@ -40,7 +42,7 @@ pub struct GatewayOptions {
 
 impl GatewayOptions {
     /// Listens there: two threads, 256 connections, the cluster's frames a queue, no token, 10 s for the handshake, pings after 5 s,
-    /// cut off after 30 s, a minute for idle clients, two minutes for a piece, 3 s for calls.
+    /// cut off after 30 s, a minute for idle clients, no state, two minutes for a piece, 3 s for calls.
     pub fn new(listen: SocketAddr) -> Self {
         GatewayOptions {
             name: "gateway".to_owned(),
@@ -48,6 +50,7 @@ impl GatewayOptions {
             threads: NonZeroUsize::MIN.saturating_add(1),
             max_connections: 256,
             queue_frames: QUEUE_FRAMES,
+            state: None,
             token: None,
             handshake: Duration::from_secs(10),
             ping: Duration::from_secs(5),

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use coffee_mom::{AttachError, NameError, rpc::SetupError};
+use coffee_mom::{AttachError, DeclareError, NameError, rpc::SetupError};
 
 use crate::{cluster::ListenError, runner::StoreError};
 
@@ -19,7 +19,10 @@ pub enum QueryNodeError {
     /// The control exchange can't be declared.
     #[error(transparent)]
     Control(#[from] ListenError),
-    /// The broker gives no producer.
+    /// The queue of dead letters can't be declared.
+    #[error(transparent)]
+    Declare(#[from] DeclareError),
+    /// The broker gives no producer or consumer.
     #[error(transparent)]
     Attach(#[from] AttachError),
     /// Calls can't be served: another query node serves this cluster, or the broker refuses.

@@ -184,7 +184,7 @@ mod tests {
             assert_eq!((attached.epoch, attached.state), (1, JobState::Running));
             let marks = vec![Mark { next: number, ..Mark::default() }];
             insist(&mut keeper, &QueryRequest::Renew { job, epoch: 1, marks });
-            let done = insist(&mut keeper, &QueryRequest::Complete { job });
+            let done = insist(&mut keeper, &QueryRequest::Complete { job, without: Vec::new() });
             assert_eq!(done, QueryReply::State(JobState::Done));
             for stage in 0..topology(1).stages().len() as u16 {
                 insist(&mut keeper, &QueryRequest::Forgotten { job, stage, shard: 0 });

@@ -8,6 +8,7 @@
 //! ```
 //! What is answered or told is kept before. A process that dies between the two is asked again, and answers the same.
 
+mod dead_letters;
 mod desk;
 mod effects;
 mod error;

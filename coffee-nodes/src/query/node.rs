@@ -1,19 +1,22 @@
-//! The query node's threads: one that decides, by the calls that come; one that ticks; one that tells.
+//! The query node's threads: one that decides, by the calls that come; one that ticks; one that tells; one that takes dead
+//! letters.
 
 use std::{
+    num::NonZeroU16,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use coffee_core::plan::Topology;
 use coffee_mom::{
-    Broker, ConsumerEnd, StopError,
+    Broker, Consumer, ConsumerEnd, ConsumerOptions, Name, QueueSpec, StopError,
     rpc::{Server, ServerOptions},
 };
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use parking_lot::Mutex;
 
 use super::{
+    dead_letters::DeadLetters,
     desk::Now,
     error::QueryNodeError,
     keeper::Keeper,
@@ -28,6 +31,9 @@ use crate::{
     job::ErrorReport,
     threads::Threads,
 };
+
+/// How long the broker may take to set up the queue of dead letters.
+const SETUP: Duration = Duration::from_secs(30);
 
 /// How often it is looked what time calls for.
 const TICK: Duration = Duration::from_millis(250);
@@ -56,6 +62,7 @@ impl QueryNode {
         options: QueryOptions,
     ) -> Result<Self, QueryNodeError> {
         let (state, stop) = (options.state.clone(), options.stop.clone());
+        let (folder, served) = (state.join("dead-letters"), topology.clone());
         let open = move || Store::open(&state).map(|(store, kept)| (Box::new(store) as Box<dyn Records>, kept));
         let (tell, told) = bounded(BACKLOG);
         let keeper = Keeper::new(Rules::new(topology, options), Box::new(open), tell, Box::new(Now::read))?;
@@ -71,6 +78,9 @@ impl QueryNode {
         // Only once no other node serves the cluster does anything happen by itself.
         let ticked = keeper.clone();
         threads.start("query tick", move |stop| tick(&ticked, stop))?;
+        let consumer = dead_letters(&*broker, &names.dead_letters()?)?;
+        let letters = DeadLetters { consumer, keeper: keeper.clone(), topology: served, folder };
+        threads.start("query dead letters", move |stop| letters.run(stop))?;
         Ok(QueryNode { server, threads, keeper })
     }
 
@@ -105,6 +115,13 @@ pub enum QueryNodeEnd {
     /// One of its threads has ended.
     #[error("the thread {0:?} ended by itself")]
     Thread(String),
+}
+
+/// What nodes give up, one at a time: a letter can be as large as a frame.
+fn dead_letters(broker: &dyn Broker, queue: &Name) -> Result<Box<dyn Consumer>, QueryNodeError> {
+    let deadline = Instant::now() + SETUP;
+    broker.declare_queue(&QueueSpec::named(queue.clone()).unbounded(), deadline)?;
+    Ok(broker.consumer(queue, ConsumerOptions::default().prefetch(NonZeroU16::MIN), deadline)?)
 }
 
 fn tick(keeper: &Mutex<Keeper>, stop: &Stop) {

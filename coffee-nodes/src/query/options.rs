@@ -21,6 +21,9 @@ pub struct QueryOptions {
     /// How long the client of a job may be away before its upload is finished, or there without sending anything though it
     /// could; then the job is cancelled. Counted while the query node is called, and anew after its restart.
     pub client_timeout: Duration,
+    /// How long nothing may go on with a job that waits neither for its client nor for a broker; then it fails. Counted as
+    /// `client_timeout` is.
+    pub progress_timeout: Duration,
     /// How long a job is listed after its end.
     pub keep: Duration,
     /// Ends the wait for the place of an earlier life that the broker still believes to be alive.
@@ -30,7 +33,7 @@ pub struct QueryOptions {
 }
 
 impl QueryOptions {
-    /// With a store in that folder; 2 jobs at a time, 64 that wait, 1,000 that are known; 10 minutes for a client, 24
+    /// With a store in that folder; 2 jobs at a time, 64 that wait, 1,000 that are known; 10 minutes for a client, and for a job on which nothing goes on, 24
     /// hours for a job that has ended; any parameters.
     pub fn new(state: impl Into<PathBuf>) -> Self {
         QueryOptions {
@@ -39,6 +42,7 @@ impl QueryOptions {
             max_waiting: 64,
             max_known: 1000,
             client_timeout: Duration::from_secs(10 * 60),
+            progress_timeout: Duration::from_secs(10 * 60),
             keep: Duration::from_secs(24 * 60 * 60),
             stop: Stop::new(),
             check: Box::new(|_| Ok(())),
@@ -70,6 +74,13 @@ impl QueryOptions {
     #[must_use]
     pub fn client_timeout(mut self, limit: Duration) -> Self {
         self.client_timeout = limit;
+        self
+    }
+
+    /// Sets how long nothing may go on with a job.
+    #[must_use]
+    pub fn progress_timeout(mut self, limit: Duration) -> Self {
+        self.progress_timeout = limit;
         self
     }
 

@@ -69,8 +69,13 @@ impl Minted {
 /// What a job came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Ending {
-    Done,
-    Failed { reason: String },
+    /// These results can't be had.
+    Done {
+        without: Vec<String>,
+    },
+    Failed {
+        reason: String,
+    },
     Cancelled,
 }
 
@@ -136,7 +141,15 @@ impl Progress {
 
     /// Whether all that was asked for is there.
     pub fn is_done(&self) -> bool {
-        matches!(self.phase, Phase::Ended { ending: Ending::Done, .. })
+        matches!(self.phase, Phase::Ended { ending: Ending::Done { .. }, .. })
+    }
+
+    /// The results of a job that is done which can't be had.
+    pub fn without(&self) -> &[String] {
+        match &self.phase {
+            Phase::Ended { ending: Ending::Done { without }, .. } => without,
+            _ => &[],
+        }
     }
 
     /// Whether all of its tables are finished.

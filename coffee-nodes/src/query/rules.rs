@@ -41,6 +41,7 @@ pub(super) struct Rules {
     pub max_waiting: usize,
     pub max_known: usize,
     pub client_timeout: Duration,
+    pub progress_timeout: Duration,
     pub keep: Duration,
 }
 
@@ -62,6 +63,7 @@ impl Rules {
             max_waiting: options.max_waiting,
             max_known: options.max_known.max(1),
             client_timeout: options.client_timeout,
+            progress_timeout: options.progress_timeout,
             keep: options.keep,
         }
     }
@@ -69,6 +71,12 @@ impl Rules {
     /// The version of the topology that jobs are minted for and served under.
     pub fn version(&self) -> u64 {
         self.topology.version()
+    }
+
+    /// A shard for people.
+    pub fn name_of(&self, Shard { stage, shard }: Shard) -> String {
+        let stage = self.topology.stages().get(usize::from(stage));
+        format!("{}.{shard}", stage.map(|stage| stage.name.as_str()).unwrap_or_default())
     }
 
     /// Checks what a job is to be minted with; returns how many bytes describe it, or what is wrong with it.

@@ -37,13 +37,14 @@ pub(super) fn spec(bytes: u64) -> JobSpec {
     JobSpec { parameters: vec![3], sinks: Sinks::ALL, strict: false, manifest }
 }
 
-/// Small limits: 2 jobs run, 2 wait, 8 are known; 10 s for a client, 100 s for an ended job; parameter 0 is refused.
+/// Small limits: 2 jobs run, 2 wait, 8 are known; 10 s for a client, two hours for one on which nothing goes on, 100 s for an ended job; parameter 0 is refused.
 pub(super) fn options(state: impl Into<PathBuf>) -> QueryOptions {
     QueryOptions::new(state)
         .max_running(2)
         .max_waiting(2)
         .max_known(8)
         .client_timeout(Duration::from_secs(10))
+        .progress_timeout(Duration::from_secs(7200))
         .keep(Duration::from_secs(100))
         .check(|parameters| if parameters == [0] { Err("zero of what?".into()) } else { Ok(()) })
 }

@@ -106,7 +106,7 @@ fn all_are_told_until_they_have_forgotten(url: &str) {
     let (_listener, told) = site.listen();
     let job = client.begin(1, &spec(5), soon()).unwrap();
     client.attach(job, 10, Some(&spec(5)), soon()).unwrap();
-    client.complete(job, soon()).unwrap();
+    client.complete(job, Vec::new(), soon()).unwrap();
     let expected = [
         Control::Minted(job),
         Control::Admitted(job),

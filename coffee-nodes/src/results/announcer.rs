@@ -66,7 +66,7 @@ impl Announcer<'_> {
 
     /// Tells that a job is complete; one that had ended otherwise before is dropped.
     fn complete(&self, job: JobId) -> Result<(), StoreError> {
-        match self.query.complete(job, Instant::now() + CALL) {
+        match self.query.complete(job, self.store.without(job)?, Instant::now() + CALL) {
             Ok(JobState::Done) => self.store.told(job),
             answer if is_over(&answer) => self.store.discard(job),
             answer => {

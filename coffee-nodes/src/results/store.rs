@@ -92,7 +92,8 @@ impl ResultsStore {
             let arrived = arrived(transaction, job, port)?;
             let batches = match (arrived.failed, arrived.batches) {
                 (Some(loss), _) => {
-                    let reason = format!("batch {} of a stream was given up: {}", loss.seq, loss.reason);
+                    let stream = self.topology.name_of(loss.stream);
+                    let reason = format!("batch {} of {stream} was given up: {}", loss.seq, loss.reason);
                     return Ok(Some(ResultsReply::Failed { reason }));
                 }
                 (None, Some(batches)) if arrived.coverage.is_exactly(batches) => batches,
@@ -101,6 +102,22 @@ impl ResultsStore {
             let key = |piece| (job.cluster, job.number, port.0, number, piece);
             let payload = pieces::get(&transaction.open_table(PIECES)?, key)?;
             Ok(Some(ResultsReply::Piece { payload, last: number.saturating_add(1) >= batches }))
+        })
+    }
+
+    /// The results of a job that can't be had, by name.
+    ///
+    /// # Errors
+    /// Where they can't be read.
+    pub fn without(&self, job: JobId) -> Result<Vec<String>, StoreError> {
+        self.file.read(|transaction| {
+            let mut without = Vec::new();
+            for port in kept(transaction, job)?.map(|kept| kept.wanted).unwrap_or_default() {
+                if arrived(transaction, job, port)?.failed.is_some() {
+                    without.push(self.topology.sink_of(port).map_err(FileError::Decode)?.to_owned());
+                }
+            }
+            Ok(without)
         })
     }
 

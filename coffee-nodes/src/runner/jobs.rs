@@ -1,11 +1,18 @@
 //! Which jobs a runner works on, and what becomes of those that can't go on.
 
-use coffee_core::{frame::JobId, node::Failure};
+use coffee_core::{
+    frame::JobId,
+    node::{Failure, Node},
+};
 
 use super::RunnerError;
+use crate::store::Work;
 
 /// What a runner asks about jobs.
 pub trait Jobs {
+    /// The node's name in reports.
+    fn name(&self) -> &str;
+
     /// Whether deliveries of this job are to be answered; the others are acked and dropped (invariant 10). May wait until
     /// that is known.
     ///
@@ -31,6 +38,25 @@ pub trait Jobs {
     /// # Errors
     /// Where the runner is to end.
     fn forgotten(&mut self, job: JobId) -> Result<(), RunnerError>;
+
+    /// How often this node's process has died in that work.
+    fn deaths(&self, work: Work) -> u64 {
+        let _ = work;
+        0
+    }
+
+    /// The node begins this work; a process that dies before [`done`](Self::done) has died in it.
+    fn begin(&mut self, work: Work) {
+        let _ = work;
+    }
+
+    /// What was begun is done.
+    fn done(&mut self) {}
+
+    /// Called now and then, several times a second at least: the node may be asked how far it is.
+    fn look_at(&mut self, node: &dyn Node) {
+        let _ = node;
+    }
 }
 
 /// For runs of one job: it lives as long as they do, and its failure is theirs.
@@ -38,6 +64,10 @@ pub trait Jobs {
 pub struct OneJob;
 
 impl Jobs for OneJob {
+    fn name(&self) -> &str {
+        "this process"
+    }
+
     fn lives(&mut self, _job: JobId) -> Result<bool, RunnerError> {
         Ok(true)
     }

@@ -51,7 +51,7 @@ pub enum LinksError {
 }
 
 impl Links {
-    /// Declares a queue for each stage's shard, all beginning with `prefix`, each bounded by the broker to so many frames,
+    /// Declares a queue for each stage's shard and one for dead letters, all beginning with `prefix`, each bounded by the broker to so many frames,
     /// of any size that a frame may have: for brokers that end with their processes.
     ///
     /// # Errors
@@ -121,12 +121,13 @@ impl Links {
     }
 }
 
-/// The queue of each stage's shard.
+/// The queue of each stage's shard, and that of dead letters: no stage's name makes it one of a stage's, which end with a shard.
 fn queues(topology: &Topology, prefix: &str) -> Vec<(Target, String)> {
     let mut queues = Vec::new();
     for (stage, info) in (0..).zip(topology.stages()) {
         let shards = 0..info.queues();
         queues.extend(shards.map(|shard| (Target::Stage { stage, shard }, format!("{prefix}.{}.{shard}", info.name))));
     }
+    queues.push((Target::DeadLetters, format!("{prefix}.dead-letters")));
     queues
 }

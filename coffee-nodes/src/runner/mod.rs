@@ -6,6 +6,7 @@
 mod alone;
 mod broker;
 mod credit;
+mod dead_letter;
 mod jobs;
 mod links;
 mod sender;
@@ -13,27 +14,34 @@ mod store;
 
 pub(crate) use alone::until_free;
 pub use broker::{BrokerTransport, Sharing};
+pub use dead_letter::DeadLetter;
 pub use jobs::{Jobs, OneJob};
 pub use links::{Links, LinksError};
 pub use sender::Sender;
 pub use store::{Store, StoreError, Volatile};
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 use bytes::Bytes;
 use coffee_core::{
-    frame::{FrameReader, JobId},
+    frame::{FrameReader, JobId, Loss},
     node::{Action, Event, Failure, Node, NodeError, PublishId, Record, Tag},
     plan::Target,
 };
 
-use crate::input::InputError;
+use crate::{input::InputError, job::now_ms, store::Work};
 
 /// How long an idle runner waits at most before it looks around: not a latency, as whatever comes ends the wait.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
+
+/// A frame that its process has died of so often is given up, and so is a job whose emission it is that kills.
+pub const MOST_DEATHS: u64 = 5;
+
+/// Letters about what is no frame have this bit; the names that nodes give count from 0, or have the highest bit.
+const FOREIGN: u64 = 1 << 62;
 
 /// What a transport has for its node.
 #[derive(Debug)]
@@ -171,6 +179,8 @@ pub(crate) struct Course {
     actions: Vec<Action>,
     /// The jobs that were registered before their first commit.
     registered: BTreeSet<JobId>,
+    /// Deliveries that are no frames, by the dead letters that they became.
+    foreign: BTreeMap<PublishId, Tag>,
     /// Nothing came in the last turn, and the node knows.
     idle: bool,
 }
@@ -190,40 +200,67 @@ impl Runner<'_> {
     /// # Errors
     /// As [`run`]: then it is to take no other turn.
     pub fn turn(&mut self, wait: Duration) -> Result<Turn, RunnerError> {
+        self.jobs.look_at(self.node);
         let incoming = self.transport.next(wait)?;
         // Whatever happens may leave something to be sent or committed.
         let was_idle = std::mem::replace(&mut self.course.idle, matches!(incoming, Incoming::Nothing));
         match incoming {
             Incoming::Nothing if was_idle => return Ok(Turn::Idle),
             Incoming::Nothing => {
-                self.handle(Event::Idle)?;
+                self.handle(Event::Idle, None)?;
                 return Ok(Turn::Idle);
             }
             Incoming::Delivery(tag, body) => self.deliver(tag, body)?,
-            Incoming::Confirmed(id) => self.handle(Event::Confirmed(id))?,
-            Incoming::Released(job) => self.handle(Event::Release(job))?,
-            Incoming::Ended(job) => self.handle(Event::Forget(job))?,
+            Incoming::Confirmed(id) => match self.course.foreign.remove(&id) {
+                Some(tag) => self.transport.ack(tag)?,
+                None => self.handle(Event::Confirmed(id), None)?,
+            },
+            Incoming::Released(job) => self.handle(Event::Release(job), None)?,
+            Incoming::Ended(job) => self.handle(Event::Forget(job), None)?,
             Incoming::End => return Ok(Turn::Over),
         }
         Ok(Turn::Worked)
     }
 
     fn deliver(&mut self, tag: Tag, body: Bytes) -> Result<(), RunnerError> {
-        // What is no frame is the node's to refuse.
-        let job = FrameReader::new(&body).ok().and_then(|frame| frame.head().ok()).map(|head| head.job);
-        match job {
-            Some(job) if !self.jobs.lives(job)? => Ok(self.transport.ack(tag)?),
-            _ => self.handle(Event::Delivery { tag, body }),
+        let job = match FrameReader::new(&body).and_then(|frame| frame.head()) {
+            Ok(head) => head.job,
+            Err(error) => {
+                // It is nobody's: acked once people can find it.
+                let id = PublishId(FOREIGN | tag.0);
+                self.course.foreign.insert(id, tag);
+                let reason = NodeError::from(error).to_string();
+                return self.write(id, None, reason, Vec::new(), &body);
+            }
+        };
+        if !self.jobs.lives(job)? {
+            return Ok(self.transport.ack(tag)?);
         }
+        let work = Work::frame(job, &body);
+        if self.jobs.deaths(work) < MOST_DEATHS {
+            return self.handle(Event::Delivery { tag, body }, Some(work));
+        }
+        let reason = NodeError::Deadly(MOST_DEATHS).to_string();
+        self.handle(Event::GivenUp { tag, body, reason }, None)
     }
 
-    /// Lets the node answer an event, and those that follow from its answer.
-    fn handle(&mut self, event: Event) -> Result<(), RunnerError> {
+    /// Lets the node answer an event, which is this work, and those that follow from its answer.
+    fn handle(&mut self, event: Event, mut work: Option<Work>) -> Result<(), RunnerError> {
         self.course.events.push_back(event);
         while let Some(event) = self.course.events.pop_front() {
+            if matches!(event, Event::Idle | Event::Committed(_) | Event::Confirmed(_))
+                && let Some(job) = self.node.emits()
+            {
+                work = Some(Work::whole(job));
+                if self.jobs.deaths(Work::whole(job)) >= MOST_DEATHS {
+                    self.fail(Failure { job: Some(job), tag: None, error: NodeError::Deadly(MOST_DEATHS) })?;
+                    self.course.events.push_back(event); // behind the job's end
+                    continue;
+                }
+            }
             let forgotten = if let Event::Forget(job) = event { Some(job) } else { None };
             let mut actions = std::mem::take(&mut self.course.actions);
-            let answered = self.node.step(event, &mut actions);
+            let answered = self.step(event, work.take(), &mut actions);
             for action in actions.drain(..) {
                 self.act(action)?;
             }
@@ -238,9 +275,22 @@ impl Runner<'_> {
         Ok(())
     }
 
+    /// Lets the node answer an event. Its process may die in that, of what it works at.
+    fn step(&mut self, event: Event, work: Option<Work>, actions: &mut Vec<Action>) -> Result<(), Failure> {
+        let Some(work) = work else { return self.node.step(event, actions) };
+        self.jobs.begin(work);
+        let answered = self.node.step(event, actions);
+        self.jobs.done();
+        answered
+    }
+
     fn act(&mut self, action: Action) -> Result<(), RunnerError> {
         match action {
             Action::Publish { id, to, body } => self.transport.publish(id, to, body)?,
+            Action::GiveUp { id, job, losses, body } => {
+                let reason = losses.first().map(|loss| loss.reason.clone()).unwrap_or_default();
+                self.write(id, Some(job), reason, losses, &body)?;
+            }
             Action::Commit { group, mut records } => {
                 let ended = self.register(&records)?;
                 records.retain(|record| !ended.contains(&record.job()));
@@ -251,6 +301,21 @@ impl Runner<'_> {
             Action::Ack(tag) => self.transport.ack(tag)?,
         }
         Ok(())
+    }
+
+    /// Writes a dead letter.
+    fn write(
+        &mut self,
+        id: PublishId,
+        job: Option<JobId>,
+        reason: String,
+        losses: Vec<Loss>,
+        frame: &[u8],
+    ) -> Result<(), RunnerError> {
+        let (node, at_ms) = (self.jobs.name().to_owned(), now_ms());
+        let letter = DeadLetter { node, at_ms, job, reason, losses, frame: frame.to_vec() };
+        let body = letter.encode().map_err(TransportError::from)?;
+        Ok(self.transport.publish(id, Target::DeadLetters, body)?)
     }
 
     /// Registers the jobs of which these are the first records; returns those that may not have any.
@@ -267,8 +332,9 @@ impl Runner<'_> {
     }
 
     fn fail(&mut self, failure: Failure) -> Result<(), RunnerError> {
-        if let NodeError::Topology = failure.error {
-            return Err(failure.error.into()); // it is this node that is wrong here, not the job (invariant 7)
+        // It is this node that is wrong here (invariant 7), or that has no room: not the job.
+        if matches!(failure.error, NodeError::Topology) || failure.error.is_transient() {
+            return Err(failure.error.into());
         }
         let Failure { job, tag, .. } = failure;
         self.jobs.fail(failure)?;

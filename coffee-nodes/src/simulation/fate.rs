@@ -136,6 +136,10 @@ impl<T: Store> Store for Mortal<T> {
 }
 
 impl<T: Jobs> Jobs for Mortal<T> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn lives(&mut self, job: JobId) -> Result<bool, RunnerError> {
         self.inner.lives(job)
     }

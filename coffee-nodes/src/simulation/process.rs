@@ -196,13 +196,13 @@ impl Process {
 
     fn node(&self, topology: &Arc<Topology>) -> Result<Box<dyn Node>, RunnerError> {
         let (stage, shard) = match self.kind {
-            Kind::Entry => return Ok(Box::new(EntryNode::new(topology.clone()))),
-            Kind::Replica(_) => return Ok(Box::new(WorkerNode::new(topology.clone()))),
+            Kind::Entry => return Ok(Box::new(EntryNode::new(topology.clone()).giving_up())),
+            Kind::Replica(_) => return Ok(Box::new(WorkerNode::new(topology.clone()).giving_up())),
             Kind::Shard(stage, shard) => (stage, shard),
             Kind::Results(stage) => (stage, 0),
         };
         let scratch: MakeScratch = Box::new(|| -> Box<dyn Scratch> { Box::new(MemoryScratch::default()) });
-        let mut node = ShardNode::new(topology.clone(), stage, shard, scratch);
+        let mut node = ShardNode::new(topology.clone(), stage, shard, scratch).giving_up();
         for record in self.disk.records() {
             node.step(Event::Restored(record), &mut Vec::new()).map_err(|failure| failure.error)?;
         }

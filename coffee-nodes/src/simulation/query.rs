@@ -113,6 +113,10 @@ impl ProcessJobs {
 }
 
 impl Jobs for ProcessJobs {
+    fn name(&self) -> &str {
+        ""
+    }
+
     fn lives(&mut self, job: JobId) -> Result<bool, RunnerError> {
         if self.live.knows(job) == Known::Unknown {
             self.query.refresh(&self.live)?;

@@ -184,7 +184,8 @@ impl World {
             return Ok(());
         }
         for job in site.results.untold().map_err(|error| error.to_string())? {
-            let kept = match site.query.call(QueryRequest::Complete { job }) {
+            let without = site.results.without(job).map_err(|error| error.to_string())?;
+            let kept = match site.query.call(QueryRequest::Complete { job, without }) {
                 Ok(QueryReply::State(JobState::Done)) => site.results.told(job),
                 Ok(QueryReply::State(_)) | Err(QueryError::UnknownJob(_) | QueryError::Ended(_)) => {
                     site.results.discard(job)

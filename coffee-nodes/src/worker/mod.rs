@@ -38,7 +38,7 @@ pub struct WorkerOptions {
     pub stage: String,
     /// Which shard of it; for a replica of a stateless stage, which replica: it shows in reports alone.
     pub index: u16,
-    /// The folder for its state, which no other node uses. Not used by stateless stages.
+    /// The folder for its state, which no other node uses. Stateless stages only count there in what work they have died.
     pub state: PathBuf,
 }
 
@@ -75,9 +75,10 @@ pub fn run(
         Role::Stateless { replicas } => {
             let rounds = Replicas::join(broker, &names.replicas(name)?, name, replicas)?;
             let mut transport = rounds.around(transport(0, Sharing::Shared)?);
-            let mut jobs = membership.node(&format!("{name}-{index}"), None);
+            let jobs = membership.node(&format!("{name}-{index}"), None);
+            let mut jobs = jobs.counting_deaths(&state.join("attempts"));
             ready();
-            let mut node = WorkerNode::new(topology.clone());
+            let mut node = WorkerNode::new(topology.clone()).giving_up();
             error::unless_stopped(runner::run(&mut node, &mut transport, &mut Volatile, &mut jobs))
         }
     };

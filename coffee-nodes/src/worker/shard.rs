@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use coffee_core::{
     exec::Scratch,
-    node::{Event, Node, NodeError, ShardNode},
+    node::{Event, Failure, Node, NodeError, Record, ShardNode},
     plan::Topology,
 };
 
@@ -12,8 +12,8 @@ use super::{WorkerError, error::unless_stopped};
 use crate::{
     FileScratch,
     cluster::{Keeps, Known, Membership, NodeJobs},
-    runner::{self, Jobs, Transport},
-    store::Journal,
+    runner::{self, Jobs, MOST_DEATHS, Transport},
+    store::{Journal, Work},
 };
 
 /// Which shard, and what is its own.
@@ -40,10 +40,10 @@ pub fn run_shard(
     journal: &mut Journal,
     transport: &mut dyn Transport,
 ) -> Result<(), WorkerError> {
-    let mut jobs = jobs_of(membership, place, journal);
+    let mut jobs = jobs_of(membership, place, journal).counting_deaths(&place.scratch.join("attempts"));
     let scratch = place.scratch.clone();
     let make = Box::new(move || -> Box<dyn Scratch> { Box::new(FileScratch::new(&scratch)) });
-    let mut node = ShardNode::new(topology.clone(), place.stage, place.shard, make);
+    let mut node = ShardNode::new(topology.clone(), place.stage, place.shard, make).giving_up();
     unless_stopped(restore(&mut node, journal, &mut jobs))?;
     unless_stopped(runner::run(&mut node, transport, journal, &mut jobs))
 }
@@ -72,21 +72,35 @@ fn jobs_of(membership: &Arc<Membership>, place: &ShardPlace, journal: &Journal) 
     membership.node(&place.name, Some(keeps))
 }
 
+fn restore_record(node: &mut ShardNode, record: Record, jobs: &mut NodeJobs) -> Result<(), Failure> {
+    let Record::Frame { job, ref body } = record else { return node.step(Event::Restored(record), &mut Vec::new()) };
+    let work = Work::frame(job, body);
+    if jobs.deaths(work) >= MOST_DEATHS {
+        return Err(Failure { job: Some(job), tag: None, error: NodeError::Deadly(MOST_DEATHS) });
+    }
+    jobs.begin(work);
+    let restored = node.step(Event::Restored(record), &mut Vec::new());
+    jobs.done();
+    restored
+}
+
 /// Gives a node what its earlier life had committed. A job whose records it can't read fails.
 fn restore(node: &mut ShardNode, journal: &mut Journal, jobs: &mut NodeJobs) -> Result<(), runner::RunnerError> {
     let mut failures = Vec::new();
     journal.restore(&mut |record| {
         let job = record.job();
-        if failures.iter().all(|(failed, _)| *failed != job)
-            && let Err(failure) = node.step(Event::Restored(record), &mut Vec::new())
-        {
+        if failures.iter().any(|(failed, _)| *failed == job) {
+            return Ok(());
+        }
+        if let Err(failure) = restore_record(node, record, jobs) {
             failures.push((job, failure));
         }
         Ok(())
     })?;
     for (job, failure) in failures {
-        if let NodeError::Topology = failure.error {
-            return Err(failure.error.into()); // with its own topology the job goes on
+        // With its own topology, or with room, the job goes on.
+        if matches!(failure.error, NodeError::Topology) || failure.error.is_transient() {
+            return Err(failure.error.into());
         }
         jobs.fail(failure)?;
         node.step(Event::Forget(job), &mut Vec::new()).map_err(|failure| failure.error)?;

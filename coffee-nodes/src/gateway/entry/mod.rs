@@ -7,6 +7,7 @@ pub(super) use thread::EntryThread;
 
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -65,6 +66,8 @@ impl Ended {
 #[derive(Clone)]
 pub(super) struct Entry {
     pub name: String,
+    /// Where deaths are counted.
+    pub state: Option<PathBuf>,
     pub broker: Arc<dyn Broker>,
     pub links: Links,
     pub topology: Arc<Topology>,
@@ -81,13 +84,14 @@ impl Entry {
         let (chunks, taken) = bounded(threads);
         let (free, spare) = bounded(2 * threads);
         let ended = Ended((0..threads).map(|_| EndedJobs::default()).collect());
-        let thread = |ended: &EndedJobs| EntryThread {
+        let thread = |(number, ended): (usize, &EndedJobs)| EntryThread {
             entry: self.clone(),
+            attempts: self.state.as_ref().map(|state| state.join(format!("attempts-{number}"))),
             chunks: taken.clone(),
             spare: free.clone(),
             ended: ended.clone(),
         };
-        let threads = ended.0.iter().map(thread).collect();
+        let threads = ended.0.iter().enumerate().map(thread).collect();
         (Entrance { chunks, spare }, ended, threads)
     }
 }

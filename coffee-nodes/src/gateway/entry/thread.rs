@@ -2,6 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -16,6 +17,7 @@ use crate::{
     gateway::registry::Registry,
     job::ErrorReport,
     runner::{self, Jobs, RunnerError, TransportError, Volatile},
+    store::{Attempts, Work},
 };
 
 /// Before a thread goes on after the broker failed it, or an operator panicked.
@@ -27,6 +29,8 @@ pub(in crate::gateway) struct EntryThread {
     pub(super) chunks: Receiver<Chunk>,
     pub(super) spare: Sender<Vec<u8>>,
     pub(super) ended: EndedJobs,
+    /// Where deaths are counted.
+    pub(super) attempts: Option<PathBuf>,
 }
 
 /// Why a thread has to begin anew.
@@ -42,21 +46,22 @@ impl EntryThread {
     /// Works until asked to stop. What fails the broker, or panics, costs the sessions in hand their connection: their
     /// clients come again and go on at their marks.
     pub fn run(self) {
-        while let Err(broken) = self.live() {
+        let mut attempts = self.attempts.as_deref().map_or_else(Attempts::none, Attempts::open);
+        while let Err(broken) = self.live(&mut attempts) {
             log::warn!("{}: the entry begins anew: {broken}", self.entry.name);
             // Ends early where it is to stop.
             let _ = self.entry.stop.receiver().recv_timeout(PAUSE);
         }
     }
 
-    fn live(&self) -> Result<(), Broken> {
+    fn live(&self, attempts: &mut Attempts) -> Result<(), Broken> {
         let Entry { name, topology, registry, stop, .. } = &self.entry;
         if stop.is_triggered() {
             return Ok(());
         }
         let mut transport = Chunks::new(self).map_err(RunnerError::from)?;
-        let mut node = EntryNode::new(topology.clone());
-        let mut jobs = ClientsJobs { name, registry };
+        let mut node = EntryNode::new(topology.clone()).giving_up();
+        let mut jobs = ClientsJobs { name, registry, attempts };
         // What a panicking operator leaves behind is not used again.
         let run = || runner::run(&mut node, &mut transport, &mut Volatile, &mut jobs);
         match catch_unwind(AssertUnwindSafe(run)) {
@@ -77,11 +82,28 @@ impl EntryThread {
 struct ClientsJobs<'a> {
     name: &'a str,
     registry: &'a Registry,
+    attempts: &'a mut Attempts,
 }
 
 impl Jobs for ClientsJobs<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
     fn lives(&mut self, _job: JobId) -> Result<bool, RunnerError> {
         Ok(true)
+    }
+
+    fn deaths(&self, work: Work) -> u64 {
+        self.attempts.deaths(work)
+    }
+
+    fn begin(&mut self, work: Work) {
+        self.attempts.begin(work);
+    }
+
+    fn done(&mut self) {
+        self.attempts.end();
     }
 
     fn register(&mut self, _job: JobId) -> Result<bool, RunnerError> {
@@ -96,7 +118,8 @@ impl Jobs for ClientsJobs<'_> {
         Ok(())
     }
 
-    fn forgotten(&mut self, _job: JobId) -> Result<(), RunnerError> {
+    fn forgotten(&mut self, job: JobId) -> Result<(), RunnerError> {
+        self.attempts.forget(job);
         Ok(())
     }
 }

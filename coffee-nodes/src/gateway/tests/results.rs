@@ -27,7 +27,7 @@ impl Cluster {
     /// All results are there, as the results node tells.
     fn done(&self, job: JobId) {
         let query = QueryClient::new(self.broker.clone(), &self.names).unwrap();
-        assert_eq!(query.complete(job, soon()).unwrap(), JobState::Done);
+        assert_eq!(query.complete(job, Vec::new(), soon()).unwrap(), JobState::Done);
     }
 }
 

@@ -60,10 +60,16 @@ impl Desk {
         self.end(job, Ending::Failed { reason }, now, effects)
     }
 
-    /// The results of a job are there.
-    pub(super) fn complete(&mut self, job: JobId, now: Now, effects: &mut Effects) -> Result<JobState, QueryError> {
+    /// The results of a job are there, but for some that can't be had.
+    pub(super) fn complete(
+        &mut self,
+        job: JobId,
+        without: Vec<String>,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<JobState, QueryError> {
         self.served(job)?;
-        self.end(job, Ending::Done, now, effects)
+        self.end(job, Ending::Done { without }, now, effects)
     }
 
     /// A shard holds nothing of a job any more.
@@ -205,6 +211,6 @@ pub(super) fn under(rules: &Rules, mut progress: Progress) -> Progress {
     progress
 }
 
-fn own_report(job: JobId, text: String, now: Now) -> ErrorReport {
+pub(super) fn own_report(job: JobId, text: String, now: Now) -> ErrorReport {
     ErrorReport { at_ms: now.unix_ms, node: NODE.into(), job: Some(job), text }
 }

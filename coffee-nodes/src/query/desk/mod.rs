@@ -12,6 +12,7 @@ mod hearing;
 mod session;
 #[cfg(test)]
 mod tests;
+mod working;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,10 +22,10 @@ use std::{
 
 use coffee_core::frame::JobId;
 
-use self::hearing::Hearing;
+use self::{hearing::Hearing, working::Course};
 use super::{
     effects::{Change, Effects},
-    record::{Ending, Minted, Phase, Progress},
+    record::{Ending, Minted, Phase, Progress, Shard},
     rules::{Rules, size},
 };
 use crate::{
@@ -82,11 +83,13 @@ struct Entry {
     renewed: Duration,
     /// When its end is to be told again.
     tell_at: Instant,
+    course: Course,
 }
 
 impl Entry {
     fn new(minted: Minted, progress: Progress, now: Now, renewed: Duration) -> Self {
-        Entry { size: size(&minted), minted, progress, renewed, tell_at: now.instant }
+        let course = Course::new(renewed);
+        Entry { size: size(&minted), minted, progress, renewed, tell_at: now.instant, course }
     }
 }
 
@@ -144,7 +147,11 @@ impl Desk {
                 self.note(report, fx);
                 Ok(QueryReply::Noted)
             }
-            QueryRequest::Complete { job } => self.complete(job, now, fx).map(QueryReply::State),
+            QueryRequest::Complete { job, without } => self.complete(job, without, now, fx).map(QueryReply::State),
+            QueryRequest::Working { stage, shard, jobs } => {
+                self.work(Shard { stage, shard }, jobs, now);
+                Ok(QueryReply::Noted)
+            }
             QueryRequest::Forgotten { job, stage, shard } => {
                 self.forgotten(job, stage, shard, fx).map(|()| QueryReply::Noted)
             }
@@ -159,6 +166,7 @@ impl Desk {
     pub fn tick(&mut self, now: Now) -> Effects {
         let mut effects = Effects::default();
         self.cancel_abandoned(now, &mut effects);
+        self.fail_stuck(now, &mut effects);
         self.admit(&mut effects);
         self.tell_ends(now, &mut effects);
         self.drop_old(now, &mut effects);
@@ -204,7 +212,7 @@ impl Desk {
             Phase::Waiting => JobState::Waiting { before: self.before(number) },
             Phase::Running => JobState::Running,
             Phase::Ended { ending, .. } => match ending {
-                Ending::Done => JobState::Done,
+                Ending::Done { .. } => JobState::Done,
                 Ending::Failed { reason } => JobState::Failed { reason: reason.clone() },
                 Ending::Cancelled => JobState::Cancelled,
             },
@@ -230,6 +238,7 @@ impl Desk {
             chunks: progress.marks.iter().fold(0, |sum, mark| sum.saturating_add(mark.next)),
             // What is done had all of its data, though the last marks may have been lost with their gateway.
             uploaded: progress.is_uploaded() || progress.is_done(),
+            without: progress.without().to_vec(),
         }
     }
 

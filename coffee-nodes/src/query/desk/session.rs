@@ -89,6 +89,7 @@ impl Desk {
         }
         entry.renewed = heard;
         if is_newest && entry.progress.advance(marks) {
+            entry.course.moved(heard);
             effects.moved(job.number);
         }
         self.state(job)

@@ -56,7 +56,7 @@ impl Office {
             }
             Step::Cancel(job) => QueryRequest::Cancel { job: id(job) },
             Step::Fail(job) => QueryRequest::Fail { job: id(job), report: report("x") },
-            Step::Complete(job) => QueryRequest::Complete { job: id(job) },
+            Step::Complete(job) => QueryRequest::Complete { job: id(job), without: Vec::new() },
             Step::Register(job, (stage, shard), store) => QueryRequest::Register { job: id(job), stage, shard, store },
             Step::Forgotten(job, (stage, shard)) => QueryRequest::Forgotten { job: id(job), stage, shard },
             Step::AllForget(job) => {

@@ -1,7 +1,7 @@
 //! What becomes of single jobs.
 
 use super::*;
-use crate::job::Mark;
+use crate::{cluster::Working, job::Mark};
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -25,7 +25,7 @@ fn a_job_goes_its_way() {
     assert_eq!(office.state(QueryRequest::Renew { job, epoch: 1, marks }), Ok(JobState::Running));
     office.pass(seconds(3600));
     assert_eq!(office.is(job), JobState::Running, "an upload that is finished needs no client");
-    assert_eq!(office.state(QueryRequest::Complete { job }), Ok(JobState::Done));
+    assert_eq!(office.state(QueryRequest::Complete { job, without: Vec::new() }), Ok(JobState::Done));
     let cancel = office.state(QueryRequest::Cancel { job });
     assert_eq!(cancel, Ok(JobState::Done), "an end is for good");
     assert_eq!(office.told(), [Control::Ended(job)]);
@@ -106,7 +106,7 @@ fn the_last_marks_count_also_after_the_end() {
     let mut office = Office::new();
     let job = office.begin(1).unwrap();
     office.attach(job, 10, Some(spec(5))).unwrap();
-    assert_eq!(office.state(QueryRequest::Complete { job }), Ok(JobState::Done));
+    assert_eq!(office.state(QueryRequest::Complete { job, without: Vec::new() }), Ok(JobState::Done));
     assert!(office.list()[0].uploaded, "what is done had all its data");
     let renew = |epoch, marks| QueryRequest::Renew { job, epoch, marks };
     assert_eq!(office.state(renew(0, vec![finished(0, 9)])), Ok(JobState::Done));
@@ -184,7 +184,7 @@ fn another_topology_asks_its_own_shards_and_serves_its_own_jobs() {
     let refused =
         |answer: Result<_, QueryError>| matches!(answer, Err(QueryError::Invalid(text)) if text.contains("placement"));
     assert!(refused(office.attach(running[0], 1, None).map(drop)));
-    assert!(refused(office.call(QueryRequest::Complete { job: running[0] }).map(drop)));
+    assert!(refused(office.call(QueryRequest::Complete { job: running[0], without: Vec::new() }).map(drop)));
     let new = office.begin(5).unwrap();
     assert_eq!(office.is(new), JobState::Waiting { before: 0 }, "two of the old ones run");
     assert_eq!(office.state(QueryRequest::Cancel { job: running[0] }), Ok(JobState::Cancelled));
@@ -238,4 +238,35 @@ fn what_the_plan_can_not_answer_is_refused() {
     refused(&|spec| spec.manifest.tables[0].files[0].name = "n".repeat(1 << 20), "describe");
     assert_eq!(office.list(), []);
     assert!(office.begin(9).is_ok());
+}
+
+#[test]
+fn a_job_on_which_nothing_goes_on_fails_and_says_who_waits_for_what() {
+    let mut office = Office::new();
+    let job = office.begin(1).unwrap();
+    office.attach(job, 10, Some(spec(5))).unwrap();
+    let work = |office: &mut Office, steps| {
+        let jobs = vec![Working { job, steps, lacks: "sales (1 of 2 batches)".into() }];
+        let Shard { stage, shard } = *rules(2).shards.first().unwrap();
+        office.call(QueryRequest::Working { stage, shard, jobs }).unwrap();
+    };
+    let marks = vec![finished(0, 4), finished(1, 0)];
+    office.state(QueryRequest::Renew { job, epoch: 1, marks }).unwrap();
+    for steps in 1..5 {
+        office.pass(seconds(7000));
+        work(&mut office, steps);
+        assert_eq!(office.is(job), JobState::Running, "it goes on");
+    }
+    for _ in 0..119 {
+        office.pass(seconds(60));
+        work(&mut office, 3);
+        assert_eq!(office.is(job), JobState::Running);
+    }
+    office.deaf(seconds(8));
+    office.pass(seconds(60));
+    let JobState::Failed { reason } = office.is(job) else { panic!("a shard that begins anew makes no progress") };
+    assert!(
+        reason.contains("nothing went on for 7200 s: ") && reason.ends_with("lacks sales (1 of 2 batches)"),
+        "{reason}"
+    );
 }
