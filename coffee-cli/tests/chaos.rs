@@ -6,37 +6,23 @@ mod support;
 
 use std::{
     collections::BTreeSet,
-    fs,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
 };
 
-use coffee_core::{
-    plan::{Role, Target, Topology},
-    sales::{fused, sales_plan},
-};
-use coffee_nodes::{
-    cluster::{Control, Heard, Listener, Names, declare_links},
-    store::Journal,
-};
-use crossbeam_channel::bounded;
+use coffee_core::sales::fused;
 use support::{
     Data,
-    cluster::{Cluster, DEADLINE, broker, kill, wait_until},
-    coffee, run, said,
+    cluster::{Cluster, broker, kill, wait_until},
+    coffee,
+    leftovers::Leftovers,
+    run, said,
 };
 
 const NAME: &str = "chaos";
-
-/// What has ended is told again every 2 seconds until all nodes have forgotten it.
-const TOLD_AGAIN: Duration = Duration::from_secs(3);
 
 /// By this seed each node is drawn at least three times in the first 36 turns.
 const SEED: &str = "18";
@@ -60,13 +46,11 @@ fn answers_stay_exact_while_all_kinds_of_nodes_are_killed() {
     let states = cluster.says(&["jobs", "--json"]);
     assert!(states.lines().count() >= done.iter().sum::<usize>(), "{states}");
     assert!(states.lines().all(|job| job.contains("\"state\":\"done\"")), "{states}");
-    wait_until_all_is_forgotten(broker.url());
+    let leftovers = Leftovers::of(broker.url(), NAME, fused().unwrap());
+    leftovers.wait_until_all_is_forgotten();
     let state = cluster.stop();
-    assert!(journals(state.path()).len() > 6, "the results node's, and a shard's each");
-    for path in journals(state.path()) {
-        assert_eq!(Journal::open(&path).unwrap().jobs().unwrap(), [], "{path:?}");
-    }
-    assert_eq!(waiting(broker.url()), []);
+    leftovers.assert_no_journal_has_any(state.path());
+    leftovers.assert_queues_are_empty();
 }
 
 #[test]
@@ -143,48 +127,4 @@ fn submit_until(cluster: &Cluster, seed: u64, over: &AtomicBool) -> usize {
             return done;
         }
     }
-}
-
-fn wait_until_all_is_forgotten(url: &str) {
-    let broker = coffee_mom::open(url, Instant::now() + DEADLINE).unwrap();
-    let (tell, told) = bounded(1024);
-    let listener = Listener::start(&broker, &Names::new(NAME).unwrap(), move |heard| {
-        if let Heard::Told(Control::Ended(job)) = heard {
-            let _ = tell.send(job);
-        }
-    });
-    let start = Instant::now();
-    while let Ok(job) = told.recv_timeout(TOLD_AGAIN) {
-        assert!(start.elapsed() < DEADLINE, "{job} is not forgotten");
-    }
-    drop(listener.unwrap());
-    broker.close(Instant::now() + DEADLINE).unwrap();
-}
-
-/// All journals below a folder.
-fn journals(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let (journals, others): (Vec<_>, Vec<_>) =
-        entries.filter(|path| path.is_dir()).partition(|path| path.ends_with("journal"));
-    journals.into_iter().chain(others.iter().flat_map(|folder| self::journals(folder))).collect()
-}
-
-/// The queues of stages that hold something, and how much.
-fn waiting(url: &str) -> Vec<(String, usize)> {
-    let broker = coffee_mom::open(url, Instant::now() + DEADLINE).unwrap();
-    let topology = Topology::new(Arc::new(sales_plan().unwrap().plan), &fused().unwrap()).unwrap();
-    let links = declare_links(&broker, &topology, &Names::new(NAME).unwrap()).unwrap();
-    let mut waiting = Vec::new();
-    for (stage, info) in (0..).zip(topology.stages()).filter(|(_, info)| !info.hosted) {
-        let Role::Stateful { shards } = info.role else { continue };
-        for queue in (0..shards).map(|shard| links.queue(Target::Stage { stage, shard }).unwrap()) {
-            let status = broker.queue_status(queue, Instant::now() + DEADLINE).unwrap();
-            if status.ready > 0 {
-                waiting.push((queue.to_string(), status.ready));
-            }
-        }
-    }
-    drop(links);
-    broker.close(Instant::now() + DEADLINE).unwrap();
-    waiting
 }

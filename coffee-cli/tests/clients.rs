@@ -22,13 +22,6 @@ use support::{
 };
 use tempfile::TempDir;
 
-/// What `coffee jobs --json` says of a job: the part behind this key, up to the next comma.
-fn says(cluster: &Cluster, job: &str, key: &str) -> String {
-    let jobs = cluster.says(&["jobs", job, "--json"]);
-    let value = jobs.split(&format!("\"{key}\":")).nth(1).unwrap();
-    value.split([',', '}']).next().unwrap().trim_matches('"').to_owned()
-}
-
 /// Waits for a client's end: its exit code, and what is left of its stderr.
 fn end(child: Child) -> (i32, String) {
     let (code, stdout, stderr) = said(child.wait_with_output().unwrap());
@@ -129,12 +122,12 @@ fn jobs_are_left_cancelled_and_listed_as_they_are() {
 fn the_first_ctrl_c_leaves_the_job(cluster: &Cluster, data: &Path) {
     let mut terminal = Terminal::submitting(cluster, data);
     let job = terminal.job();
-    wait_until("it runs", || says(cluster, &job, "state") == "uploading");
+    wait_until("it runs", || cluster.says_of(&job, "state") == "uploading");
     terminal.press_ctrl_c();
     assert_eq!(terminal.line(), format!("job {job} goes on; Ctrl-C again within 3 s cancels it"));
     assert_eq!(terminal.line(), left(&job));
     assert_eq!(terminal.end(), Some(130));
-    assert_eq!(says(cluster, &job, "state"), "uploading");
+    assert_eq!(cluster.says_of(&job, "state"), "uploading");
     cluster.says(&["cancel", &job]);
 }
 
@@ -146,7 +139,7 @@ fn the_second_ctrl_c_cancels_it(cluster: &Cluster, data: &Path) {
     terminal.press_ctrl_c();
     assert_eq!(terminal.line(), format!("coffee: interrupted; job {job} is cancelled"));
     assert_eq!(terminal.end(), Some(130));
-    assert_eq!(says(cluster, &job, "state"), "cancelled");
+    assert_eq!(cluster.says_of(&job, "state"), "cancelled");
 }
 
 /// It is gone by the time that its signal is heard.
@@ -160,7 +153,7 @@ fn a_terminal_that_closes_is_no_second_ctrl_c(cluster: &Cluster, data: &Path) {
     // It is nobody's child any more, and of a zombie there is no command line.
     let process = format!("/proc/{}/cmdline", terminal.pid);
     wait_until("it ends", || fs::read(&process).map_or(true, |line| line.is_empty()));
-    assert_ne!(says(cluster, &job, "state"), "cancelled");
+    assert_ne!(cluster.says_of(&job, "state"), "cancelled");
     cluster.says(&["cancel", &job]);
 }
 
@@ -179,7 +172,7 @@ fn without_a_terminal_nothing_is_cancelled(cluster: &Cluster, data: &Path, signa
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
     assert_eq!(said(), format!("job {job}\n{}\n", left(&job)));
-    assert_ne!(says(cluster, &job, "state"), "cancelled");
+    assert_ne!(cluster.says_of(&job, "state"), "cancelled");
     cluster.says(&["cancel", &job]);
 }
 
@@ -202,9 +195,9 @@ fn what_was_quick_is_listed_with_its_figures(cluster: &Cluster) {
     let mut child = cluster.submitting(data.path(), out.path(), &["--quiet"]);
     let job = job_of(&mut child);
     assert_eq!(end(child), (0, String::new()));
-    assert_eq!(says(cluster, &job, "state"), "done");
-    assert_eq!(says(cluster, &job, "uploaded"), "true");
-    wait_until("the last marks are known", || says(cluster, &job, "chunks") == "5"); // one of each table
+    assert_eq!(cluster.says_of(&job, "state"), "done");
+    assert_eq!(cluster.says_of(&job, "uploaded"), "true");
+    wait_until("the last marks are known", || cluster.says_of(&job, "chunks") == "5"); // one of each table
 }
 
 #[test]

@@ -7,9 +7,8 @@ mod support;
 use std::{path::Path, thread};
 
 use support::{
-    Data, Run,
-    cluster::{Cluster, broker, ended, job_of, kill, wait_until},
-    run,
+    Data,
+    cluster::{Cluster, assert_same, broker, ended, job_of},
 };
 
 /// Generated rows, rows that can't be read, and ids that no table has.
@@ -18,18 +17,6 @@ fn data(seed: u64, transactions: u64) -> Data {
     data.lines("transactions", &["t1,1,7.0,80.5,2024-13-02 10:00:00", "t2,99,7.0,80.5,2024-01-02 10:00:00"]);
     data.lines("users", &["7,1990-01-02", "7,1990-01-03"]);
     data
-}
-
-/// Asserts that a submission came to what a run in one process does.
-fn assert_same(submitted: &Run, data: &Path, flags: &[&str], what: &str) {
-    let expected = run(data, flags).done();
-    assert_eq!(submitted.code, 0, "{what}: {}", submitted.stderr);
-    let (is, should) = (submitted.files(), expected.files());
-    assert!(is.keys().eq(should.keys()), "{what}: {:?}", is.keys());
-    for (name, content) in &should {
-        assert!(is[name] == *content, "{what}: {name} differs");
-    }
-    assert_eq!(submitted.figures(), expected.figures(), "{what}");
 }
 
 #[test]
@@ -128,13 +115,7 @@ fn nodes_that_are_killed_come_back_and_nothing_is_lost_or_twice() {
     job_of(&mut child);
     let nodes: Vec<String> = cluster.nodes().into_iter().map(|(name, ..)| name).collect();
     for name in nodes.iter().filter(|name| name.as_str() != "gateway-0") {
-        let find = || cluster.nodes().into_iter().find(|(node, ..)| node == name).unwrap();
-        let (_, pid, _) = find();
-        kill("KILL", pid);
-        wait_until(name, || {
-            let (_, now, state) = find();
-            now != pid && state == "ready"
-        });
+        cluster.kill(name);
     }
     assert_same(&ended(child, out), data.path(), &[], "killed");
     cluster.stop();

@@ -11,7 +11,7 @@ use std::{
 use coffee_mom::testing::rabbitmq::{SharedBroker, TestBroker};
 use tempfile::TempDir;
 
-use super::{Run, coffee, files, said};
+use super::{Run, coffee, files, run, said};
 
 /// Nothing that is waited for takes longer than this, on however slow a machine.
 pub const DEADLINE: Duration = Duration::from_secs(120);
@@ -51,9 +51,14 @@ impl Cluster {
 
     /// Starts one where an earlier one has left its state.
     pub fn start_in(state: TempDir, broker: &SharedBroker, flags: &[&str]) -> Self {
+        Cluster::start_at(state, broker.url(), flags)
+    }
+
+    /// Starts one at the broker of that URL.
+    pub fn start_at(state: TempDir, url: &str, flags: &[&str]) -> Self {
         let mut command = coffee();
         command.args(["up", "--listen", "127.0.0.1:0", "-v", "--state"]).arg(state.path()).args(flags);
-        command.env("COFFEE_BROKER", broker.url());
+        command.env("COFFEE_BROKER", url);
         Cluster::start_by(command, state)
     }
 
@@ -91,6 +96,51 @@ impl Cluster {
         let (code, stdout, stderr) = said(self.command(arguments).output().unwrap());
         assert_eq!(code, 0, "{stderr}");
         stdout
+    }
+
+    /// What `coffee jobs --json` says of a job: the part behind this key, up to the next comma.
+    pub fn says_of(&self, job: &str, key: &str) -> String {
+        let jobs = self.says(&["jobs", job, "--json"]);
+        let value = jobs.split(&format!("\"{key}\":")).nth(1).unwrap();
+        value.split([',', '}']).next().unwrap().trim_matches('"').to_owned()
+    }
+
+    /// Waits until so many chunks of a job are known to be confirmed, and returns how many it is by then.
+    pub fn wait_for_chunks(&self, job: &str, chunks: u64) -> u64 {
+        let mut known = 0;
+        wait_until(&format!("{chunks} chunks"), || {
+            known = self.says_of(job, "chunks").parse().unwrap();
+            known >= chunks
+        });
+        known
+    }
+
+    /// Kills a node by SIGKILL, and waits until another process is ready in its place.
+    pub fn kill(&self, node: &str) {
+        let find = || self.nodes().into_iter().find(|(name, ..)| name == node).unwrap();
+        let (_, before, _) = find();
+        kill("KILL", before);
+        wait_until(node, || {
+            let (_, now, state) = find();
+            now != before && state == "ready"
+        });
+    }
+
+    /// Kills all of it by SIGKILL, and hands its state on.
+    pub fn crash(mut self) -> TempDir {
+        let nodes = self.nodes();
+        self.up.kill().unwrap();
+        for (_, pid, _) in &nodes {
+            // One may end before, as `up` is gone.
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
+        }
+        self.up.wait().unwrap();
+        for (name, pid, _) in &nodes {
+            // It is nobody's child any more, and of a zombie there is no command line.
+            let process = format!("/proc/{pid}/cmdline");
+            wait_until(name, || fs::read(&process).map_or(true, |line| line.is_empty()));
+        }
+        std::mem::replace(&mut self.state, tempfile::tempdir().unwrap())
     }
 
     /// The nodes: name, process, state.
@@ -148,4 +198,16 @@ pub fn job_of(child: &mut Child) -> String {
     }
     let line = String::from_utf8(line).unwrap();
     line.strip_prefix("job ").unwrap_or_else(|| panic!("{line:?}")).to_owned()
+}
+
+/// Asserts that a submission came to what a run in one process does.
+pub fn assert_same(submitted: &Run, data: &Path, flags: &[&str], what: &str) {
+    let expected = run(data, flags).done();
+    assert_eq!(submitted.code, 0, "{what}: {}", submitted.stderr);
+    let (is, should) = (submitted.files(), expected.files());
+    assert!(is.keys().eq(should.keys()), "{what}: {:?}", is.keys());
+    for (name, content) in &should {
+        assert!(is[name] == *content, "{what}: {name} differs");
+    }
+    assert_eq!(submitted.figures(), expected.figures(), "{what}");
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code, which fails by panicking")]
 
 pub mod cluster;
+pub mod leftovers;
 pub mod reference;
 
 use std::{
