@@ -20,8 +20,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// How long a change of the marks may wait.
 const CHANGED: Duration = Duration::from_secs(2);
 
-/// How long a session says nothing.
-const LEASE: Duration = Duration::from_secs(5);
+/// How long a session says nothing: much less than the shortest time that anybody lets clients be away.
+const LEASE: Duration = Duration::from_secs(2);
 
 /// A call to the query node that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -97,8 +97,8 @@ fn jobs_wait_for_their_turn_and_hear_of_it() {
 
 #[test]
 fn who_only_pings_loses_its_job_and_who_is_held_back_does_not() {
-    // More than the five seconds after which a session speaks up anyway.
-    let mut cluster = Cluster::with("memory:", false, |options| options.client_timeout(Duration::from_secs(7)));
+    // More than the two seconds after which a session speaks up anyway.
+    let mut cluster = Cluster::with("memory:", false, |options| options.client_timeout(Duration::from_secs(4)));
     cluster.options.queue_frames = 4;
     let gateway = cluster.gateway();
     let spec = cluster.spec("sales");
