@@ -1,4 +1,4 @@
-//! `coffee chaos`: random nodes of a cluster are killed, to see that it does no harm.
+//! `coffee chaos`: random nodes of a cluster are killed or made to hang, to see that it does no harm.
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
@@ -8,10 +8,10 @@ use coffee_nodes::chaos::{Action, ChaosError, ChaosOptions, Kinds, Target, chaos
 
 use crate::{duration, failure::Failure, output, placement, signals};
 
-/// Kills random nodes of a running cluster, by SIGKILL
+/// Kills random nodes of a running cluster by SIGKILL, or makes them hang by SIGSTOP
 ///
 /// Prints a line for each: when, what, which node, which process. Ends after --for, or by SIGTERM or SIGINT, with a summary on
-/// stderr. Whoever runs the cluster starts the nodes again.
+/// stderr. Whoever runs the cluster starts the nodes again; hanging ones only where monitors do.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("target").required(true).args(["state", "compose"]))]
 #[command(
@@ -24,13 +24,17 @@ pub struct ChaosArgs {
     /// The file of a running docker-compose; needs to be allowed to use Docker
     #[arg(long, env = "COFFEE_COMPOSE", value_name = "FILE")]
     compose: Option<PathBuf>,
-    /// How long it is until the first is killed, and then the next
+    /// What is done to them, kill or hang; of both one each time, by the seed
+    #[arg(long, env = "COFFEE_ACTIONS", value_name = "LIST", value_delimiter = ',', default_value = "kill")]
+    actions: Vec<Action>,
+    /// How long it is until the first is struck, and then the next
     #[arg(long, env = "COFFEE_EVERY", value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
     every: Duration,
-    /// Which ones: gateway, query, results, reader, filter, aggregator, maximizer, joiner, or names of stages [default: all]
+    /// Which ones: gateway, query, results, monitor, leader (the monitor that leads), reader, filter, aggregator, maximizer, joiner,
+    /// or names of stages [default: all]
     #[arg(long, env = "COFFEE_KINDS", value_name = "LIST", value_delimiter = ',')]
     kinds: Vec<String>,
-    /// The same seed kills the same nodes, where there are the same [default: a random one, which the summary names]
+    /// The same seed strikes the same nodes, where there are the same [default: a random one, which the summary names]
     #[arg(long, env = "COFFEE_SEED", value_name = "S")]
     seed: Option<u64>,
     /// When to end [default: never]
@@ -67,8 +71,13 @@ impl ChaosArgs {
             (Some(state), None) => Target::State(state.clone()),
             (None, None) => return Err(Failure::usage("--state", "neither it nor --compose is given")),
         };
+        if matches!(target, Target::Compose(_)) && wanted.contains("leader") {
+            let advice = "name monitor instead";
+            return Err(Failure::usage("--kinds", "which monitor leads is not known of containers").advise(advice));
+        }
         let seed = self.seed.unwrap_or_else(random_seed);
-        Ok(ChaosOptions { target, action: Action::Kill, kinds, wanted, seed, every: self.every, time: self.time })
+        let (actions, every, time) = (self.actions.clone(), self.every, self.time);
+        Ok(ChaosOptions { target, actions, kinds, wanted, seed, every, time })
     }
 
     fn kinds(&self) -> Result<Kinds, Failure> {
@@ -84,7 +93,7 @@ impl From<ChaosError> for Failure {
     fn from(error: ChaosError) -> Self {
         let advice = match &error {
             ChaosError::State { .. } | ChaosError::NotRunning(_) => "start it, or name that of one that runs",
-            ChaosError::Kill { .. } => "run it as the user whose processes they are",
+            ChaosError::Strike { .. } => "run it as the user whose processes they are",
             _ => "see that Docker works, and that you may use it",
         };
         Failure::work("coffee chaos", error).advise(advice)

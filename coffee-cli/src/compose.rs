@@ -1,11 +1,14 @@
 //! `coffee compose`: a cluster as containers.
 
 use clap::{Args, builder::BoolishValueParser};
-use coffee_nodes::compose::{ComposeOptions, ComposePlacement, compose_file, environment_file};
+use coffee_nodes::{
+    cluster::ClusterNode,
+    compose::{ComposeOptions, ComposePlacement, compose_file, environment_file},
+};
 
 use crate::{
-    cluster::LayoutArgs, failure::Failure, gateway::GatewayFlags, output, placement, query_node::QueryFlags,
-    results_node::ResultsFlags,
+    cluster::LayoutArgs, failure::Failure, gateway::GatewayFlags, monitors::MonitorFlags, output, placement,
+    query_node::QueryFlags, results_node::ResultsFlags,
 };
 
 /// Prints a docker-compose.yml for a cluster, each node a container
@@ -34,6 +37,14 @@ pub struct ComposeArgs {
     /// Prints an environment file with new random secrets instead
     #[arg(long, env = "COFFEE_ENV", value_parser = BoolishValueParser::new())]
     env: bool,
+    /// How many monitors there are
+    #[arg(long, env = "COFFEE_MONITORS", value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=16))]
+    monitors: u16,
+    #[command(flatten)]
+    monitor: MonitorFlags,
+    /// The monitors restart the containers of silent nodes: they get Docker's socket, which is as good as root on the host
+    #[arg(long, env = "COFFEE_DOCKER", value_parser = BoolishValueParser::new())]
+    docker: bool,
 }
 
 pub fn run(args: &ComposeArgs) -> Result<(), Failure> {
@@ -49,11 +60,18 @@ pub fn run(args: &ComposeArgs) -> Result<(), Failure> {
 impl ComposeArgs {
     fn options(&self) -> Result<ComposeOptions, Failure> {
         let placement = self.layout.placement.clone();
-        let settings =
-            [self.layout.environment(), self.query.environment(), self.results.environment(), self.gateway.limits()];
+        let settings = [
+            self.layout.environment(),
+            self.query.environment(),
+            self.results.environment(),
+            self.gateway.limits(),
+            self.monitor.environment(),
+        ];
+        let mut nodes = self.layout.nodes(self.gateways)?;
+        nodes.extend((0..self.monitors).map(|index| ClusterNode::Monitor { index }));
         let set = settings.into_iter().flatten().filter(|(_, value)| !value.is_empty());
         Ok(ComposeOptions {
-            nodes: self.layout.nodes(self.gateways)?,
+            nodes,
             settings: set.map(|(name, value)| (name.to_owned(), value)).collect(),
             placement: if placement::is_built_in(&placement) {
                 ComposePlacement::BuiltIn(placement)
@@ -62,6 +80,7 @@ impl ComposeArgs {
             },
             listen: self.gateway.listen,
             clients: self.clients,
+            docker: self.docker,
         })
     }
 }

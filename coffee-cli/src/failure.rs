@@ -10,6 +10,8 @@ use crate::output::{print_error, printable};
 const FAILED: u8 = 1;
 /// Bad usage, or bad input that was found before any work.
 const BAD_USAGE: u8 = 2;
+/// A node ended itself, as one of its loops made no progress.
+pub const HUNG: u8 = 3;
 /// Interrupted: as shells have it, 128 and the number of SIGINT.
 pub const INTERRUPTED: u8 = 130;
 

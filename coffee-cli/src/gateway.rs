@@ -4,7 +4,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, thread};
 
 use clap::Args;
 use coffee_nodes::{
-    cluster::GRACE,
+    cluster::{ClusterNode, GRACE},
     gateway::{Gateway, GatewayOptions},
 };
 use log::warn;
@@ -20,6 +20,9 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  coffee gateway --listen 0.0.0.0:9000")]
 pub struct GatewayArgs {
+    /// Which of the gateways it is, counted from 0: its name in reports
+    #[arg(long, env = "COFFEE_INDEX", value_name = "N", default_value_t = 0)]
+    index: u16,
     #[command(flatten)]
     flags: GatewayFlags,
     #[command(flatten)]
@@ -65,9 +68,11 @@ impl GatewayFlags {
 }
 
 pub fn run(args: &GatewayArgs) -> Result<(), Failure> {
-    serve(&args.serve, "gateway", |server| {
+    let node = ClusterNode::Gateway { index: args.index };
+    serve(&args.serve, &node, "gateway", |server| {
         let mut options = args.flags.options();
         options.state = Some(args.serve.cluster.state.clone());
+        options.pulses = server.pulses.clone();
         let gateway = Gateway::start(server.broker.clone(), server.names.clone(), server.topology.clone(), options)?;
         server.ready(&format!("gateway={}", gateway.address()));
         while !server.stop.wait(LOOK_AROUND) {

@@ -12,6 +12,8 @@ mod failure;
 mod gateway;
 mod generate;
 mod jobs;
+mod monitor;
+mod monitors;
 mod node;
 mod output;
 mod placement;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::QueryNode(args) => query_node::run(&args),
         Command::ResultsNode(args) => results_node::run(&args),
         Command::Node(args) => node::run(&args),
+        Command::Monitor(args) => monitor::run(&args),
         Command::Compose(args) => compose::run(&args),
         Command::Chaos(args) => chaos::run(&args),
         Command::Generate(args) => generate::run(&args),

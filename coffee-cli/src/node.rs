@@ -1,7 +1,10 @@
 //! `coffee node`: one worker.
 
 use clap::Args;
-use coffee_nodes::worker::{self, WorkerOptions};
+use coffee_nodes::{
+    cluster::ClusterNode,
+    worker::{self, WorkerOptions},
+};
 
 use crate::{
     failure::Failure,
@@ -27,12 +30,14 @@ pub struct NodeArgs {
 }
 
 pub fn run(args: &NodeArgs) -> Result<(), Failure> {
-    let options = WorkerOptions {
-        stage: args.stage.clone(),
-        index: args.shard.or(args.replica).unwrap_or(0),
-        state: args.serve.cluster.state.clone(),
+    let (stage, index) = (args.stage.clone(), args.shard.or(args.replica).unwrap_or(0));
+    let node = match args.shard {
+        Some(index) => ClusterNode::Shard { stage: stage.clone(), index },
+        None => ClusterNode::Replica { stage: stage.clone(), index },
     };
-    serve(&args.serve, &format!("node {}", args.stage), |server| {
+    serve(&args.serve, &node, &format!("node {}", args.stage), |server| {
+        let (state, pulses) = (args.serve.cluster.state.clone(), server.pulses.clone());
+        let options = WorkerOptions { stage: stage.clone(), index, state, pulses };
         let ready = || server.ready("");
         Ok(worker::run(&server.broker, &server.names, &server.topology, &options, &server.stop, ready)?)
     })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use coffee_nodes::{
-    cluster::GRACE,
+    cluster::{ClusterNode, GRACE},
     query::{QueryNode, QueryOptions},
     sales,
 };
@@ -59,13 +59,14 @@ impl QueryFlags {
 
 pub fn run(args: &QueryNodeArgs) -> Result<(), Failure> {
     let QueryFlags { client_timeout, progress_timeout, running, waiting } = args.flags;
-    serve(&args.serve, "query node", |server| {
+    serve(&args.serve, &ClusterNode::Query, "query node", |server| {
         let options = QueryOptions::new(&args.serve.cluster.state)
             .client_timeout(client_timeout)
             .progress_timeout(progress_timeout)
             .max_running(running.into())
             .max_waiting(waiting.into())
             .stop(server.stop.clone())
+            .pulses(server.pulses.clone())
             .check(sales::check_parameters);
         let node = QueryNode::start(server.broker.clone(), &server.names, server.topology.clone(), options)?;
         server.ready("");

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use coffee_nodes::results::{self, ResultsOptions};
+use coffee_nodes::{
+    cluster::ClusterNode,
+    results::{self, ResultsOptions},
+};
 
 use crate::{
     duration,
@@ -39,8 +42,9 @@ impl ResultsFlags {
 }
 
 pub fn run(args: &ResultsNodeArgs) -> Result<(), Failure> {
-    let options = ResultsOptions { state: args.serve.cluster.state.clone(), keep: args.flags.keep };
-    serve(&args.serve, "results node", |server| {
+    serve(&args.serve, &ClusterNode::Results, "results node", |server| {
+        let (state, pulses) = (args.serve.cluster.state.clone(), server.pulses.clone());
+        let options = ResultsOptions { state, keep: args.flags.keep, pulses };
         let ready = || server.ready("");
         Ok(results::run(&server.broker, &server.names, &server.topology, &options, &server.stop, ready)?)
     })

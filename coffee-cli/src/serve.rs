@@ -5,9 +5,11 @@ mod closing;
 mod ready_file;
 
 use std::{
+    env,
     error::Error,
     io::{self, Read},
     path::PathBuf,
+    process,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -16,15 +18,26 @@ use std::{
 use clap::{Args, builder::BoolishValueParser};
 use coffee_core::plan::Topology;
 use coffee_mom::{Broker, OpenError};
-use coffee_nodes::{Stop, cluster::Names, up::READY};
+use coffee_nodes::{
+    Pulses, Stop,
+    cluster::{ClusterNode, Names},
+    monitor::{Heart, HeartOptions, Hung, LIFE_VARIABLE, new_life},
+    up::READY,
+};
 use log::{info, warn};
 
 use self::{
     cause::{Cause, cause_of},
     closing::{Closing, End},
-    ready_file::ReadyFile,
 };
-use crate::{cluster::ClusterArgs, failure::Failure, output, signals};
+use crate::{
+    cluster::ClusterArgs,
+    failure::{Failure, HUNG},
+    monitors::{self, Peers},
+    output, signals,
+};
+
+pub use ready_file::ReadyFile;
 
 /// How long a node waits for a broker that is not there yet, or has gone.
 const BROKER: Duration = Duration::from_secs(120);
@@ -40,12 +53,22 @@ pub const LOOK_AROUND: Duration = Duration::from_secs(1);
 pub struct ServeArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// The monitors, which hear once a second that the node lives; their key is in COFFEE_MONITOR_KEY [default: none]
+    #[arg(long, env = "COFFEE_MONITORS", value_name = "HOST:PORT,...", default_value = "", hide_default_value = true)]
+    monitors: Peers,
+    #[command(flatten)]
+    life: LifeArgs,
+}
+
+/// What whoever starts a process of a cluster asks of its life.
+#[derive(Clone, Debug, Args)]
+pub struct LifeArgs {
     /// Stops when stdin is closed: for whoever starts it and may die
     #[arg(long, env = "COFFEE_LEASH", value_parser = BoolishValueParser::new(), hide = true)]
-    leash: bool,
+    pub leash: bool,
     /// A file that is there while the node works: for health checks
     #[arg(long, env = "COFFEE_READY_FILE", value_name = "FILE")]
-    ready_file: Option<PathBuf>,
+    pub ready_file: Option<PathBuf>,
 }
 
 /// What a server node works with.
@@ -58,6 +81,9 @@ pub struct Server {
     pub topology: Arc<Topology>,
     /// Triggered by a signal, or by the work itself where it can't go on.
     pub stop: Stop,
+    /// Where loops that have to make progress are watched.
+    pub pulses: Pulses,
+    heart: Heart,
     closing: Closing,
     ready_file: Arc<ReadyFile>,
 }
@@ -66,6 +92,7 @@ impl Server {
     /// Says on stdout, and by its file, that the node works.
     pub fn ready(&self, about: &str) {
         self.closing.ready();
+        self.heart.ready();
         self.ready_file.make();
         // Whoever started it may not listen.
         let _ = output::print(format!("{READY} {about}").trim_end().as_bytes());
@@ -74,33 +101,51 @@ impl Server {
 }
 
 /// Opens the broker and lets `work` run until it ends, which it is asked to by a signal. From then on the process has less
-/// than five seconds, which [`Closing`] sees to.
+/// than five seconds, which [`Closing`] sees to. All the while its [`Heart`] beats, and ends the process where a loop hangs.
 ///
 /// # Errors
 /// Where the work fails; but what fails once its broker was closed after a signal is only logged, unless it is plain that the
 /// broker has nothing to do with it.
 pub fn serve(
     args: &ServeArgs,
+    node: &ClusterNode,
     what: &str,
     work: impl FnOnce(&Server) -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Failure> {
     let (names, topology) = (args.cluster.layout.names()?, args.cluster.layout.topology()?);
     let asked = signals::stop_on_signals()?;
-    let ready_file = Arc::new(ReadyFile::new(args.ready_file.clone()));
-    if args.leash {
+    let ready_file = Arc::new(ReadyFile::new(args.life.ready_file.clone()));
+    if args.life.leash {
         hold_leash(&asked)?;
     }
     let stop = Stop::new();
     let closing = Closing::start(&asked, &stop, &ready_file).map_err(no_thread)?;
+    let pulses = Pulses::default();
+    let heart = start_heart(args, node, &pulses, &stop)?;
     let Some(broker) = open_broker(&args.cluster.broker, &stop)? else { return Ok(()) };
     closing.keep(broker.clone());
     info!("{what} of {} at its broker", args.cluster.layout.name);
-    let server = Server { broker, names, topology, stop, closing, ready_file };
+    let server = Server { broker, names, topology, stop, pulses, heart, closing, ready_file };
     let done = work(&server);
     match (server.closing.end(), done) {
         (End::CutOff, Err(error)) => unless_of_closing(what, error),
         (_, done) => done.map_err(|error| Failure::work(what, error)),
     }
+}
+
+fn start_heart(args: &ServeArgs, node: &ClusterNode, pulses: &Pulses, stop: &Stop) -> Result<Heart, Failure> {
+    let Peers(monitors) = &args.monitors;
+    let monitors = if monitors.is_empty() { None } else { Some((monitors.clone(), monitors::key()?)) };
+    // Whoever started the process has drawn the number of its life, and knows it by that.
+    let life = env::var(LIFE_VARIABLE).ok().and_then(|life| life.parse().ok()).unwrap_or_else(new_life);
+    let options = HeartOptions { name: node.name(), life, monitors, pulses: pulses.clone(), stop: stop.clone() };
+    Heart::start(options, end_hung).map_err(|error| Failure::work("heartbeats", error))
+}
+
+/// There is no way to end a loop that hangs but with its process.
+fn end_hung(hung: Hung) {
+    output::print_error(&format!("coffee: {hung}: the process ends, to be started again\n"));
+    process::exit(HUNG.into());
 }
 
 /// What became of work whose broker was closed under it.
@@ -137,7 +182,7 @@ pub fn open_broker(url: &str, stop: &Stop) -> Result<Option<Arc<dyn Broker>>, Fa
 }
 
 /// A thread that is not joined: a read of stdin can't be interrupted, and the process's end ends it.
-fn hold_leash(stop: &Stop) -> Result<(), Failure> {
+pub fn hold_leash(stop: &Stop) -> Result<(), Failure> {
     let stop = stop.clone();
     let hold = move || {
         let mut buffer = [0; 64];

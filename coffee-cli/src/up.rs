@@ -5,18 +5,27 @@ use std::{env, ffi::OsString};
 use clap::Args;
 use coffee_nodes::{
     cluster::ClusterNode,
-    up::{self, NodeCommand, UpOptions},
+    monitor::{KEY_VARIABLE, Key, Peer},
+    up::{self, NodeCommand, UpOptions, free_addresses},
 };
 
 use crate::{
-    cluster::ClusterArgs, failure::Failure, gateway::GatewayFlags, output, query_node::QueryFlags,
-    results_node::ResultsFlags, serve::open_broker, signals,
+    cluster::ClusterArgs,
+    failure::Failure,
+    gateway::GatewayFlags,
+    monitors::{MonitorFlags, Peers},
+    output,
+    query_node::QueryFlags,
+    results_node::ResultsFlags,
+    serve::open_broker,
+    signals,
 };
 
 /// Runs a whole cluster on this machine, each node a process of its own
 ///
 /// Prints `ready gateway=HOST:PORT` once every node works, and runs until SIGTERM or SIGINT, which stop all of it in order.
-/// DIR/nodes.tsv lists the nodes and their processes, DIR/logs has their logs.
+/// Monitors watch the nodes: what dies or hangs is killed for certain and started again. DIR/nodes.tsv lists the nodes and their
+/// processes, DIR/logs has their logs.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  COFFEE_BROKER=amqp://me:secret@localhost/%2f coffee up --state state\n  coffee submit data --gateway 127.0.0.1:9000"
@@ -30,10 +39,16 @@ pub struct UpArgs {
     query: QueryFlags,
     #[command(flatten)]
     results: ResultsFlags,
+    /// How many monitors there are; one is enough to have dead nodes started again, more of them replace each other
+    #[arg(long, env = "COFFEE_MONITORS", value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=16))]
+    monitors: u16,
+    #[command(flatten)]
+    monitor: MonitorFlags,
 }
 
 /// What is said to one process alone, and not to those that it starts.
-const OF_ONE_PROCESS: [&str; 4] = ["COFFEE_CONFIG", "COFFEE_READY_FILE", "COFFEE_REPLICA", "COFFEE_SHARD"];
+const OF_ONE_PROCESS: [&str; 6] =
+    ["COFFEE_CONFIG", "COFFEE_DOCKER", "COFFEE_INDEX", "COFFEE_READY_FILE", "COFFEE_REPLICA", "COFFEE_SHARD"];
 
 /// Runs it; the nodes log as much as this process.
 pub fn run(args: &UpArgs, verbose: u8) -> Result<(), Failure> {
@@ -46,12 +61,18 @@ pub fn run(args: &UpArgs, verbose: u8) -> Result<(), Failure> {
         None => return Ok(()),
     }
     let program = env::current_exe().map_err(|error| Failure::work("this program", error))?;
+    let key = Key::random().map_err(|error| Failure::work("random bytes", error))?;
+    let addresses = free_addresses(args.monitors).map_err(|error| Failure::work("the monitors' addresses", error))?;
+    let monitors = Peers(addresses.into_iter().map(Peer::from).collect());
+    let watching = (0..args.monitors).map(|index| ClusterNode::Monitor { index });
     let options = UpOptions {
         program,
-        environment: args.environment(verbose),
+        environment: args.environment(verbose, &monitors, key),
         unset: OF_ONE_PROCESS.map(OsString::from).into(),
         again: listen_again,
-        nodes: nodes.iter().map(|node| args.command(node)).collect(),
+        nodes: watching.chain(nodes).map(|node| args.command(&node)).collect(),
+        monitors: monitors.0,
+        key,
         state: args.cluster.state.clone(),
     };
     let ready = |said: &[String]| {
@@ -74,20 +95,23 @@ fn listen_again(said: &str) -> Vec<(OsString, OsString)> {
 
 impl UpArgs {
     /// What all nodes are told alike.
-    fn environment(&self, verbose: u8) -> Vec<(OsString, OsString)> {
+    fn environment(&self, verbose: u8, monitors: &Peers, key: Key) -> Vec<(OsString, OsString)> {
         let ClusterArgs { broker, layout, .. } = &self.cluster;
         let pairs = [
             ("COFFEE_BROKER", broker.clone()),
             ("COFFEE_PLACEMENT", layout.placement.clone()),
             ("COFFEE_LEASH", "true".to_owned()),
             ("COFFEE_VERBOSE", verbose.to_string()),
+            ("COFFEE_MONITORS", monitors.to_string()),
+            (KEY_VARIABLE, key.secret()),
         ];
         let own = pairs
             .into_iter()
             .chain(layout.environment())
             .chain(self.query.environment())
             .chain(self.results.environment())
-            .chain(self.gateway.environment());
+            .chain(self.gateway.environment())
+            .chain(self.monitor.environment());
         own.map(|(name, value)| (name.into(), value.into())).collect()
     }
 
@@ -95,8 +119,11 @@ impl UpArgs {
     fn command(&self, node: &ClusterNode) -> NodeCommand {
         let name = node.name();
         let mut arguments: Vec<OsString> = node.arguments().into_iter().map(OsString::from).collect();
-        arguments.extend(["--state".into(), self.cluster.state.join(&name).into()]);
-        NodeCommand { name, arguments }
+        let monitor = if let ClusterNode::Monitor { index } = node { Some(*index) } else { None };
+        if monitor.is_none() {
+            arguments.extend(["--state".into(), self.cluster.state.join(&name).into()]);
+        }
+        NodeCommand { name, arguments, monitor }
     }
 }
 
@@ -113,11 +140,12 @@ mod tests {
     fn nodes_inherit_no_setting_unresolved() {
         let words = ["coffee", "up", "--broker", "memory:", "--entries", "1"];
         let Command::Up(args) = Cli::parse_from(words).command else { panic!("another command") };
-        let set: BTreeSet<OsString> = args.environment(0).into_iter().map(|(name, _)| name).collect();
+        let set: BTreeSet<OsString> =
+            args.environment(0, &Peers::default(), Key::random().unwrap()).into_iter().map(|(name, _)| name).collect();
         let unset: BTreeSet<OsString> = OF_ONE_PROCESS.map(OsString::from).into();
         assert!(set.is_disjoint(&unset));
         let command = Cli::command();
-        let nodes = ["gateway", "query-node", "results-node", "node"];
+        let nodes = ["gateway", "query-node", "results-node", "node", "monitor"];
         let flags = nodes.iter().flat_map(|node| command.find_subcommand(node).unwrap().get_arguments());
         for name in flags.filter_map(|flag| flag.get_env()).filter(|name| *name != "COFFEE_STATE") {
             assert!(set.contains(name) || unset.contains(name), "{name:?} reaches the nodes as this process got it");

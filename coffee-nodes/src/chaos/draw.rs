@@ -7,10 +7,15 @@ use crate::up::{NodeLine, NodeState};
 /// Draws one of the nodes that live and may be drawn; `None` where there is none. The same seed, turn and nodes give the same
 /// one. Each node has a lot of its own at each turn and the lowest wins: so nodes that are away do not change who is drawn of
 /// the others.
-pub fn draw(seed: u64, turn: u64, nodes: &[NodeLine], may: impl Fn(&str) -> bool) -> Option<&NodeLine> {
+pub fn draw(seed: u64, turn: u64, nodes: &[NodeLine], may: impl Fn(&NodeLine) -> bool) -> Option<&NodeLine> {
     let lives = |node: &NodeLine| node.pid.is_some() && matches!(node.state, NodeState::Starting | NodeState::Ready);
-    let candidates = nodes.iter().filter(|node| lives(node) && may(&node.name));
+    let candidates = nodes.iter().filter(|node| lives(node) && may(node));
     candidates.min_by_key(|node| (lot(seed, turn, &node.name), &node.name))
+}
+
+/// Which of so many things is done at a turn.
+pub(super) fn draw_action(seed: u64, turn: u64, actions: usize) -> usize {
+    usize::try_from(lot(seed, turn, "")).unwrap_or_default() % actions.max(1)
 }
 
 /// A seed, for who doesn't care which.
@@ -29,9 +34,10 @@ mod tests {
     use std::{collections::BTreeMap, num::NonZeroU32};
 
     use super::*;
+    use crate::up::NodeRole;
 
     fn node(name: &str, pid: u32, state: NodeState) -> NodeLine {
-        NodeLine { name: name.to_owned(), pid: NonZeroU32::new(pid), state }
+        NodeLine { name: name.to_owned(), pid: NonZeroU32::new(pid), state, role: NodeRole::Node }
     }
 
     fn nodes() -> Vec<NodeLine> {
@@ -77,7 +83,7 @@ mod tests {
             node("no process", 0, NodeState::Ready),
             node("spared", 5, NodeState::Ready),
         ];
-        assert_eq!(draw(1, 1, &nodes, |name| name != "spared"), None);
+        assert_eq!(draw(1, 1, &nodes, |node| node.name != "spared"), None);
         assert_eq!(draw(1, 1, &nodes, |_| true).unwrap().name, "spared");
         assert!(draw(1, 1, &[node("new", 6, NodeState::Starting)], |_| true).is_some());
     }

@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use coffee_core::plan::{OperatorKind, Placement, Plan};
 
 /// The nodes that every cluster has, and their kinds.
-const OWN: [(&str, &str); 3] = [("gateway", "gateway"), ("query-node", "query"), ("results-node", "results")];
+const OWN: [(&str, &str); 4] =
+    [("gateway", "gateway"), ("monitor", "monitor"), ("query-node", "query"), ("results-node", "results")];
+
+/// The monitor that leads, whichever it is at a time.
+pub(super) const LEADER: &str = "leader";
 
 /// The kinds of a cluster's nodes, by stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +32,7 @@ impl Kinds {
 
     /// All that nodes can be asked for by.
     pub fn words(&self) -> BTreeSet<&str> {
-        self.0.iter().flat_map(|(stage, kinds)| kinds.iter().copied().chain([stage.as_str()])).collect()
+        self.0.iter().flat_map(|(stage, kinds)| kinds.iter().copied().chain([stage.as_str()])).chain([LEADER]).collect()
     }
 
     /// Whether a node is of that kind, or of the stage of that name.

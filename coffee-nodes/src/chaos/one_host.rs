@@ -7,7 +7,7 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 
-use super::ChaosError;
+use super::{Action, ChaosError};
 use crate::up::{NodeLine, is_running, read_table};
 
 /// The nodes as they are now. A table without its cluster is refused: its numbers may be other processes' by now.
@@ -19,10 +19,14 @@ pub(super) fn nodes(state: &Path) -> Result<Vec<NodeLine>, ChaosError> {
     read_table(state).map_err(unreadable)
 }
 
-/// Kills a process; whether it was there.
-pub(super) fn kill(pid: NonZeroU32) -> io::Result<bool> {
+/// Strikes a process; whether it was there.
+pub(super) fn strike(pid: NonZeroU32, action: Action) -> io::Result<bool> {
     let pid = i32::try_from(pid.get()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
-    match kill_process(pid, Signal::KILL) {
+    let signal = match action {
+        Action::Kill => Signal::KILL,
+        Action::Hang => Signal::STOP,
+    };
+    match kill_process(pid, signal) {
         Ok(()) => Ok(true),
         Err(Errno::SRCH) => Ok(false),
         Err(error) => Err(error.into()),
@@ -43,7 +47,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(nodes(folder.path()), Err(ChaosError::State { .. })), "no cluster ever was there");
         let lock = File::create(folder.path().join("lock")).unwrap();
-        fs::write(folder.path().join("nodes.tsv"), "a\t1\tready\n").unwrap();
+        fs::write(folder.path().join("nodes.tsv"), "a\t1\tready\tnode\n").unwrap();
         assert!(matches!(nodes(folder.path()), Err(ChaosError::NotRunning(_))));
         lock.lock().unwrap();
         assert_eq!(nodes(folder.path()).unwrap()[0].name, "a");
@@ -55,9 +59,12 @@ mod tests {
     fn who_is_gone_already_is_no_error() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let pid = NonZeroU32::new(child.id()).unwrap();
-        assert!(kill(pid).unwrap());
+        assert!(strike(pid, Action::Hang).unwrap() && strike(pid, Action::Kill).unwrap());
         assert_eq!(child.wait().unwrap().code(), None, "by a signal");
-        assert!(!kill(NonZeroU32::new(i32::MAX as u32).unwrap()).unwrap(), "above all numbers of processes");
-        assert!(kill(NonZeroU32::MAX).is_err(), "it would be a group");
+        assert!(
+            !strike(NonZeroU32::new(i32::MAX as u32).unwrap(), Action::Kill).unwrap(),
+            "above all numbers of processes"
+        );
+        assert!(strike(NonZeroU32::MAX, Action::Kill).is_err(), "it would be a group");
     }
 }

@@ -20,7 +20,7 @@ use super::{
     QueryError, Working, declare_links,
 };
 use crate::{
-    Stop,
+    Pulse, Stop,
     job::ErrorReport,
     runner::{BrokerTransport, Jobs, Links, LinksError, RunnerError, Sharing, TransportError},
     store::{Attempts, Work},
@@ -155,7 +155,14 @@ impl Membership {
 
     /// What a node, known by this name in reports, needs of it.
     pub fn node(self: &Arc<Self>, name: &str, keeps: Option<Keeps>) -> NodeJobs {
-        NodeJobs { membership: self.clone(), name: name.to_owned(), keeps, looked: None, attempts: Attempts::none() }
+        NodeJobs {
+            membership: self.clone(),
+            name: name.to_owned(),
+            keeps,
+            looked: None,
+            attempts: Attempts::none(),
+            pulse: Pulse::default(),
+        }
     }
 
     /// Which jobs live, once all of them are of that topology: the frames of others would be refused (invariant 7).
@@ -178,9 +185,9 @@ impl Membership {
     }
 
     /// Whether a job lives; the query node is asked where that is not known here.
-    fn lives(&self, job: JobId) -> Result<bool, QueryCallError> {
+    fn lives(&self, job: JobId, pulse: &Pulse) -> Result<bool, QueryCallError> {
         if self.live.knows(job) == Known::Unknown {
-            self.live.answered(&self.query.until(&self.stop, QueryClient::live)?);
+            self.live.answered(&self.query.until(&self.stop, beating(pulse, QueryClient::live))?);
         }
         // What the query node does not know either was never minted.
         Ok(self.live.knows(job) == Known::Lives)
@@ -255,6 +262,7 @@ pub struct NodeJobs {
     /// When the node was last asked how far it is.
     looked: Option<Instant>,
     attempts: Attempts,
+    pulse: Pulse,
 }
 
 impl NodeJobs {
@@ -265,12 +273,19 @@ impl NodeJobs {
         self
     }
 
+    /// Sets what beats while the query node is waited for.
+    #[must_use]
+    pub fn pulse(mut self, pulse: Pulse) -> Self {
+        self.pulse = pulse;
+        self
+    }
+
     fn until<T>(
         &self,
         what: &str,
         call: impl Fn(&QueryClient, Instant) -> Result<T, QueryCallError>,
     ) -> Result<Option<T>, RunnerError> {
-        match self.membership.query.until(&self.membership.stop, call) {
+        match self.membership.query.until(&self.membership.stop, beating(&self.pulse, call)) {
             Ok(answer) => Ok(Some(answer)),
             // It has forgotten the job, or never knew it.
             Err(QueryCallError::Refused(QueryError::UnknownJob(_) | QueryError::Ended(_))) => Ok(None),
@@ -285,7 +300,7 @@ impl Jobs for NodeJobs {
     }
 
     fn lives(&mut self, job: JobId) -> Result<bool, RunnerError> {
-        self.membership.lives(job).map_err(|error| failed("asking which jobs live", error))
+        self.membership.lives(job, &self.pulse).map_err(|error| failed("asking which jobs live", error))
     }
 
     fn register(&mut self, job: JobId) -> Result<bool, RunnerError> {
@@ -341,6 +356,17 @@ impl Jobs for NodeJobs {
         let Some(Keeps { stage, shard, .. }) = self.keeps else { return Ok(()) };
         self.until("forgetting a job", |query, deadline| query.forgotten(job, stage, shard, deadline))?;
         Ok(())
+    }
+}
+
+/// A call that beats whenever it is made, so also while it is repeated without an answer.
+fn beating<T>(
+    pulse: &Pulse,
+    call: impl Fn(&QueryClient, Instant) -> Result<T, QueryCallError>,
+) -> impl Fn(&QueryClient, Instant) -> Result<T, QueryCallError> {
+    move |query, deadline| {
+        pulse.beat();
+        call(query, deadline)
     }
 }
 

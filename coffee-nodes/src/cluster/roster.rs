@@ -3,7 +3,7 @@
 use coffee_core::plan::{Role, Topology};
 
 /// Stages that would have nodes of the same name as others that the list has, or that stand beside it.
-const TAKEN: [&str; 2] = ["gateway", "client"];
+const TAKEN: [&str; 3] = ["gateway", "client", "monitor"];
 
 /// A node of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,11 @@ pub enum ClusterNode {
         /// Counted from 0.
         index: u16,
     },
+    /// A monitor, which watches the others.
+    Monitor {
+        /// Counted from 0; the highest that lives leads.
+        index: u16,
+    },
 }
 
 impl ClusterNode {
@@ -42,6 +47,7 @@ impl ClusterNode {
             ClusterNode::Replica { stage, index } => format!("{stage}-{index}"),
             ClusterNode::Shard { stage, index } => format!("{stage}.{index}"),
             ClusterNode::Gateway { index } => format!("gateway-{index}"),
+            ClusterNode::Monitor { index } => format!("monitor-{index}"),
         }
     }
 
@@ -50,12 +56,14 @@ impl ClusterNode {
         let worker = |stage: &str, flag: &str, index: &u16| {
             vec!["node".to_owned(), stage.to_owned(), flag.to_owned(), index.to_string()]
         };
+        let numbered = |command: &str, index: &u16| vec![command.to_owned(), "--index".to_owned(), index.to_string()];
         match self {
             ClusterNode::Query => vec!["query-node".to_owned()],
             ClusterNode::Results => vec!["results-node".to_owned()],
             ClusterNode::Replica { stage, index } => worker(stage, "--replica", index),
             ClusterNode::Shard { stage, index } => worker(stage, "--shard", index),
-            ClusterNode::Gateway { .. } => vec!["gateway".to_owned()],
+            ClusterNode::Gateway { index } => numbered("gateway", index),
+            ClusterNode::Monitor { index } => numbered("monitor", index),
         }
     }
 
@@ -70,7 +78,7 @@ impl ClusterNode {
 #[error("no stage of a cluster can be called {0:?}: other processes bear that name")]
 pub struct RosterError(pub String);
 
-/// The nodes of a cluster: one query node and results node, a worker for each replica and shard, and so many gateways.
+/// The nodes of a cluster but for monitors: one query node and results node, a worker for each replica and shard, and so many gateways.
 ///
 /// # Errors
 /// Where two nodes would have one name.

@@ -24,6 +24,15 @@ const BROKER: &str = include_str!("broker.yml");
 /// Where gateways listen in their containers.
 const PORT: u16 = 9000;
 
+/// Where monitors listen in theirs.
+const MONITOR_PORT: u16 = 9100;
+
+/// What a monitor has beside other nodes: it needs no broker.
+const MONITOR: &str = "    depends_on: {}\n";
+
+/// What it has where it restarts containers.
+const DOCKER: &str = "    image: ${COFFEE_DOCKER_IMAGE:-coffee-docker}\n    user: root\n    volumes: [\"/var/run/docker.sock:/var/run/docker.sock\"]\n";
+
 /// Where a placement file is mounted.
 const PLACEMENT: &str = "/etc/coffee/placement.toml";
 
@@ -49,6 +58,8 @@ pub struct ComposeOptions {
     pub listen: SocketAddr,
     /// How many clients there are, which start by the profile `clients` only. Each submits the folder `COFFEE_DATA` of the host.
     pub clients: u16,
+    /// Whether monitors restart containers: they get Docker's socket, and an image that has its command.
+    pub docker: bool,
 }
 
 /// There are not as many ports behind the first gateway's as there are gateways.
@@ -63,7 +74,6 @@ pub struct ComposeError;
 pub fn compose_file(options: &ComposeOptions) -> Result<String, ComposeError> {
     let mut text = SHARED.to_owned();
     text += &settings(options);
-    text += &ready(&options.nodes);
     text += BROKER;
     for node in &options.nodes {
         text += &service(node, options)?;
@@ -80,14 +90,15 @@ fn settings(options: &ComposeOptions) -> String {
         ComposePlacement::File(_) => PLACEMENT,
     };
     let own = options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let all = [("COFFEE_PLACEMENT", placement)].into_iter().chain(own);
+    let monitors = monitors(&options.nodes);
+    let all = [("COFFEE_PLACEMENT", placement), ("COFFEE_MONITORS", &monitors)].into_iter().chain(own);
     all.map(|(name, value)| format!("    {}: {}\n", scalar(name), literal(value))).collect()
 }
 
-/// All that a gateway waits for, so that a cluster works once its gateways do.
-fn ready(nodes: &[ClusterNode]) -> String {
-    let others = nodes.iter().filter(|node| !is_gateway(node));
-    "\nx-ready: &ready\n".to_owned() + &others.map(|node| healthy("  ", &node.name())).collect::<String>()
+/// Where the monitors are, for all nodes.
+fn monitors(nodes: &[ClusterNode]) -> String {
+    let monitors = nodes.iter().filter(|node| matches!(node, ClusterNode::Monitor { .. }));
+    monitors.map(|node| format!("{}:{MONITOR_PORT}", node.name())).collect::<Vec<_>>().join(",")
 }
 
 fn healthy(indent: &str, service: &str) -> String {
@@ -95,21 +106,27 @@ fn healthy(indent: &str, service: &str) -> String {
 }
 
 fn service(node: &ClusterNode, options: &ComposeOptions) -> Result<String, ComposeError> {
-    let name = node.name();
-    let mut text = format!("\n  {}:\n    <<: *node\n    command: {}\n", scalar(&name), list(&node.arguments()));
-    if let ClusterNode::Gateway { index } = node {
-        text += &door(*index, options.listen)?;
-    }
-    text += &mounts(&name, node, &options.placement);
-    Ok(text)
+    let (name, mut arguments) = (node.name(), node.arguments());
+    let own = match node {
+        ClusterNode::Gateway { index } => door(*index, options.listen)? + &mounts(&name, node, &options.placement),
+        ClusterNode::Monitor { .. } if options.docker => {
+            arguments.push("--docker".to_owned());
+            MONITOR.to_owned() + DOCKER
+        }
+        ClusterNode::Monitor { .. } => MONITOR.to_owned(),
+        _ => mounts(&name, node, &options.placement),
+    };
+    Ok(format!("\n  {}:\n    <<: *node\n    command: {}\n{own}", scalar(&name), list(&arguments)))
 }
 
-/// What a gateway has beside other nodes.
+/// What a gateway has beside other nodes. It works once there is a query node: whatever else is late, jobs wait for.
 fn door(index: u16, listen: SocketAddr) -> Result<String, ComposeError> {
     let port = listen.port().checked_add(index).ok_or(ComposeError)?;
     let published = SocketAddr::new(listen.ip(), port);
+    let waits: String =
+        ["rabbitmq".to_owned(), ClusterNode::Query.name()].iter().map(|name| healthy("      ", name)).collect();
     Ok(format!(
-        "    depends_on: *ready\n    ports: [\"{published}:{PORT}\"]\n    \
+        "    depends_on:\n{waits}    ports: [\"{published}:{PORT}\"]\n    \
          environment:\n      <<: *environment\n      COFFEE_LISTEN: \"0.0.0.0:{PORT}\"\n"
     ))
 }

@@ -13,12 +13,15 @@ use crate::cluster::roster;
 
 fn options(placement: &Placement, gateways: u16, clients: u16) -> ComposeOptions {
     let topology = Topology::new(Arc::new(sales_plan().unwrap().plan), placement).unwrap();
+    let mut nodes = roster(&topology, gateways).unwrap();
+    nodes.extend((0..3).map(|index| ClusterNode::Monitor { index }));
     ComposeOptions {
-        nodes: roster(&topology, gateways).unwrap(),
+        nodes,
         settings: vec![("COFFEE_KEEP".into(), "86400s".into()), ("COFFEE_SHARDS".into(), "3".into())],
         placement: ComposePlacement::BuiltIn("fused".into()),
         listen: ([127, 0, 0, 1], 9000).into(),
         clients,
+        docker: false,
     }
 }
 
@@ -75,18 +78,37 @@ fn containers_may_do_little() {
 }
 
 #[test]
-fn gateways_are_published_and_wait_for_all_workers() {
+fn gateways_are_published_and_wait_for_broker_and_query_node() {
     let options = options(&fused().unwrap(), 2, 1);
     let file = parsed(&options);
     let gateway = &file["services"]["gateway-1"];
     assert_eq!(gateway["ports"], json!(["127.0.0.1:9001:9000"]));
     assert_eq!(gateway["environment"]["COFFEE_LISTEN"], "0.0.0.0:9000");
     assert_eq!(gateway["environment"]["COFFEE_PLACEMENT"], "fused");
-    assert_eq!(names(&gateway["depends_on"]).len(), options.nodes.len() - 2);
+    assert_eq!(names(&gateway["depends_on"]), ["query-node", "rabbitmq"]);
     let client = &file["services"]["client-0"];
     assert_eq!(client["command"][3], "gateway-0:9000,gateway-1:9000");
     assert_eq!(names(&client["depends_on"]), ["gateway-0", "gateway-1"]);
     assert_eq!(client["profiles"], json!(["clients"]));
+}
+
+#[test]
+fn all_nodes_know_the_monitors_and_these_need_nobody() {
+    let mut options = options(&fused().unwrap(), 1, 0);
+    let file = parsed(&options);
+    for node in ["monitor-2", "groups.1", "gateway-0"] {
+        let environment = &file["services"][node]["environment"];
+        assert_eq!(environment["COFFEE_MONITORS"], "monitor-0:9100,monitor-1:9100,monitor-2:9100", "{node}");
+        assert!(environment["COFFEE_MONITOR_KEY"].as_str().unwrap().starts_with("${COFFEE_MONITOR_KEY:?"), "{node}");
+    }
+    let monitor = &file["services"]["monitor-2"];
+    assert_eq!(monitor["command"], json!(["monitor", "--index", "2"]));
+    assert_eq!((&monitor["depends_on"], &monitor["volumes"]), (&json!({}), &json!(null)));
+    options.docker = true;
+    let monitor = &parsed(&options)["services"]["monitor-2"];
+    assert_eq!(monitor["command"], json!(["monitor", "--index", "2", "--docker"]));
+    assert_eq!(monitor["volumes"], json!(["/var/run/docker.sock:/var/run/docker.sock"]));
+    assert_eq!(parsed(&options)["services"]["groups.1"]["volumes"], json!(["groups.1:/state"]));
 }
 
 #[test]
@@ -122,7 +144,7 @@ fn gateways_without_a_port_are_refused() {
 fn each_cluster_has_secrets_of_its_own() {
     let file = environment_file().unwrap();
     let values: Vec<&str> = file.lines().filter_map(|line| line.split_once('=')).map(|(_, value)| value).collect();
-    assert_eq!(values.iter().map(|value| value.len()).collect::<Vec<_>>(), [7 + 16, 64]);
+    assert_eq!(values.iter().map(|value| value.len()).collect::<Vec<_>>(), [7 + 16, 64, 32]);
     assert!(values[1].chars().all(|c| c.is_ascii_hexdigit()));
     assert_ne!(file, environment_file().unwrap());
 }

@@ -12,7 +12,7 @@ use crossbeam_channel::{self as channel, bounded};
 
 use super::{House, connection::Connection, refused::Refused};
 use crate::{
-    Stop,
+    Pulse, Stop,
     wire::{Receiver, Refusal, Sender, WireError, hail, split},
 };
 
@@ -37,8 +37,10 @@ impl Door {
         let (alive, all_over) = bounded(0);
         let mut open: Vec<Connection> = Vec::new();
         let mut turned_away = VecDeque::new();
+        let pulse = Pulse::default();
+        self.house.options.pulses.watch("gateway door", &pulse);
         for number in 0.. {
-            let accepted = self.listener.accept();
+            let accepted = pulse.rest(|| self.listener.accept());
             if stop.is_triggered() {
                 break;
             }

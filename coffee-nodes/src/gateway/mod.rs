@@ -120,6 +120,7 @@ impl Gateway {
             links,
             topology: topology.clone(),
             registry: registry.clone(),
+            pulses: options.pulses.clone(),
             drain: gateway.entry.stopped().clone(),
             stop: gateway.force.clone(),
         };

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration}
 use coffee_mom::{NameError, rpc::SetupError};
 
 use crate::{
+    Pulses,
     cluster::{ListenError, QUEUE_FRAMES, QueryClientError},
     runner::LinksError,
 };
@@ -38,6 +39,8 @@ pub struct GatewayOptions {
     pub take: Duration,
     /// How long a call to the query node or the results node may take.
     pub call: Duration,
+    /// Where its loops are watched.
+    pub pulses: Pulses,
 }
 
 impl GatewayOptions {
@@ -58,6 +61,7 @@ impl GatewayOptions {
             idle: Duration::from_secs(60),
             take: Duration::from_secs(120),
             call: Duration::from_secs(3),
+            pulses: Pulses::default(),
         }
     }
 }

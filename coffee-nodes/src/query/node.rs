@@ -26,7 +26,7 @@ use super::{
     store::{Records, Store},
 };
 use crate::{
-    Stop,
+    Pulse, Stop,
     cluster::{Names, Teller, serve_alone},
     job::ErrorReport,
     threads::Threads,
@@ -61,7 +61,7 @@ impl QueryNode {
         topology: Arc<Topology>,
         options: QueryOptions,
     ) -> Result<Self, QueryNodeError> {
-        let (state, stop) = (options.state.clone(), options.stop.clone());
+        let (state, stop, pulses) = (options.state.clone(), options.stop.clone(), options.pulses.clone());
         let (folder, served) = (state.join("dead-letters"), topology.clone());
         let open = move || Store::open(&state).map(|(store, kept)| (Box::new(store) as Box<dyn Records>, kept));
         let (tell, told) = bounded(BACKLOG);
@@ -76,8 +76,9 @@ impl QueryNode {
         let answer = move |request| called.lock().call(request);
         let server = serve_alone(&broker, names.query()?, &ServerOptions::default(), &stop, answer)?;
         // Only once no other node serves the cluster does anything happen by itself.
-        let ticked = keeper.clone();
-        threads.start("query tick", move |stop| tick(&ticked, stop))?;
+        let (ticked, pulse) = (keeper.clone(), Pulse::default());
+        pulses.watch("query tick", &pulse);
+        threads.start("query tick", move |stop| tick(&ticked, &pulse, stop))?;
         let consumer = dead_letters(&*broker, &names.dead_letters()?)?;
         let letters = DeadLetters { consumer, keeper: keeper.clone(), topology: served, folder };
         threads.start("query dead letters", move |stop| letters.run(stop))?;
@@ -124,8 +125,9 @@ fn dead_letters(broker: &dyn Broker, queue: &Name) -> Result<Box<dyn Consumer>, 
     Ok(broker.consumer(queue, ConsumerOptions::default().prefetch(NonZeroU16::MIN), deadline)?)
 }
 
-fn tick(keeper: &Mutex<Keeper>, stop: &Stop) {
+fn tick(keeper: &Mutex<Keeper>, pulse: &Pulse, stop: &Stop) {
     loop {
+        pulse.beat();
         keeper.lock().tick();
         if stop.receiver().recv_timeout(TICK) == Err(RecvTimeoutError::Disconnected) {
             return;

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::Stop;
+use crate::{Pulses, Stop};
 
 /// Tells whether encoded parameters make sense, or why not. Called with those that decode as the plan's.
 pub type CheckParameters = Box<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
@@ -30,6 +30,8 @@ pub struct QueryOptions {
     pub stop: Stop,
     /// Refuses parameters that no answer makes sense for.
     pub check: CheckParameters,
+    /// Where its loop is watched once it works.
+    pub pulses: Pulses,
 }
 
 impl QueryOptions {
@@ -46,7 +48,15 @@ impl QueryOptions {
             keep: Duration::from_secs(24 * 60 * 60),
             stop: Stop::new(),
             check: Box::new(|_| Ok(())),
+            pulses: Pulses::default(),
         }
+    }
+
+    /// Sets where its loop is watched.
+    #[must_use]
+    pub fn pulses(mut self, pulses: Pulses) -> Self {
+        self.pulses = pulses;
+        self
     }
 
     /// Sets how many jobs run at a time.

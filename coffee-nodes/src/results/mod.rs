@@ -32,7 +32,7 @@ use crossbeam_channel::bounded;
 
 use self::announcer::{Announcer, BACKLOG};
 use crate::{
-    Stop,
+    Pulse, Pulses, Stop,
     cluster::{GRACE, JoinError, Known, Membership, Names, Teller},
     runner::Sharing,
     store::Journal,
@@ -43,12 +43,14 @@ use crate::{
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// What a results node is to be like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ResultsOptions {
     /// The folder for its state, which no other node uses.
     pub state: PathBuf,
     /// How long results are kept that nobody takes.
     pub keep: Duration,
+    /// Where its loops are watched once it works.
+    pub pulses: Pulses,
 }
 
 /// The stages that a results node runs, by index: those that answer to clients. No worker node runs them.
@@ -70,7 +72,7 @@ pub fn run(
     stop: &Stop,
     ready: impl FnOnce(),
 ) -> Result<(), ResultsNodeError> {
-    let ResultsOptions { state, keep } = options;
+    let ResultsOptions { state, keep, pulses } = options;
     let Some(membership) = Membership::join(broker, names, topology, stop)? else { return Ok(()) };
     let query = membership.query().clone();
     let store = Arc::new(ResultsStore::open(state, topology.clone(), *keep)?);
@@ -79,7 +81,7 @@ pub fn run(
     for stage in stages(topology) {
         let (place, journal) = open_stage(&membership, topology, stage, state)?;
         let target = Target::Stage { stage, shard: place.shard };
-        let consuming = membership.transport(target, Sharing::Alone)?;
+        let consuming = membership.transport(target, Sharing::Alone)?.pulse(place.pulse.clone());
         shards.push((place, journal, ResultsTransport::new(consuming, store.clone(), news.clone())));
     }
     drop(news);
@@ -92,6 +94,7 @@ pub fn run(
     let ran = thread::scope(|scope| {
         let mut threads = vec![start(scope, "results announce", stop, || Ok(announcer.run(stop)?))?];
         for (place, mut journal, mut transport) in shards {
+            pulses.watch(&place.name, &place.pulse);
             let (membership, name) = (&membership, place.name.clone());
             let run = move || Ok(run_shard(membership, topology, &place, &mut journal, &mut transport)?);
             threads.push(start(scope, &name, stop, run)?);
@@ -130,7 +133,7 @@ fn open_stage(
     let name = topology.stages().get(usize::from(stage)).map(|stage| stage.name.clone()).unwrap_or_default();
     let scratch = state.join(&name);
     let mut journal = Journal::open(&scratch.join("journal"))?;
-    let place = ShardPlace { stage, shard: 0, name, scratch };
+    let place = ShardPlace { stage, shard: 0, name, scratch, pulse: Pulse::default() };
     forget_ended(membership, &place, &mut journal)?;
     Ok((place, journal))
 }

@@ -88,7 +88,10 @@ impl Site {
     /// One that may have to wait, and where it says that it is ready.
     fn start_under(&self, topology: &Arc<Topology>, broker: &Arc<dyn Broker>) -> (Running, Receiver<()>) {
         let (broker, names, topology) = (broker.clone(), self.names.clone(), topology.clone());
-        let (stop, options) = (Stop::new(), ResultsOptions { state: self.state(), keep: Duration::from_secs(600) });
+        let (stop, options) = (
+            Stop::new(),
+            ResultsOptions { state: self.state(), keep: Duration::from_secs(600), pulses: Pulses::default() },
+        );
         let (tell, ready) = bounded(1);
         let stopped = stop.clone();
         let node =

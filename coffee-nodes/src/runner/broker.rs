@@ -18,7 +18,7 @@ use coffee_mom::{
 use crossbeam_channel::{Receiver, Select, TryRecvError, never};
 
 use super::{Incoming, Links, Sender, Transport, TransportError, until_free};
-use crate::Stop;
+use crate::{Pulse, Stop};
 
 /// Deliveries in hand: more than a group that is committed together.
 const PREFETCH: NonZeroU16 = NonZeroU16::MIN.saturating_add(63);
@@ -88,6 +88,13 @@ impl BrokerTransport {
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Sets what beats with each turn, and while it waits for room.
+    #[must_use]
+    pub fn pulse(mut self, pulse: Pulse) -> Self {
+        self.sender = self.sender.pulse(pulse);
         self
     }
 

@@ -12,7 +12,7 @@ use coffee_mom::{Broker, ConsumerEnd, Message, Outcome, Producer, ProducerOption
 use crossbeam_channel::select;
 
 use super::{Links, TransportError, credit::Credit};
-use crate::Stop;
+use crate::{Pulse, Stop};
 
 /// How long one attempt to publish waits for room, before it is looked whether to stop.
 const ATTEMPT: Duration = Duration::from_millis(200);
@@ -41,6 +41,8 @@ pub struct Sender {
     /// When the refused ones are tried again.
     again: Instant,
     confirmed: VecDeque<PublishId>,
+    /// Of the loop that owns it: what waits here looks around, and what comes here is a turn of it.
+    pulse: Pulse,
 }
 
 impl Sender {
@@ -60,7 +62,15 @@ impl Sender {
             pause: FIRST_PAUSE,
             again: Instant::now(),
             confirmed: VecDeque::new(),
+            pulse: Pulse::default(),
         })
+    }
+
+    /// Sets what beats while it is used.
+    #[must_use]
+    pub fn pulse(mut self, pulse: Pulse) -> Self {
+        self.pulse = pulse;
+        self
     }
 
     /// Publishes a frame, waiting for room as long as it takes: also for what was refused before, so that no more than
@@ -97,6 +107,7 @@ impl Sender {
 
     /// Hands a frame to the broker; false where there was no room.
     fn attempt(&mut self, sent: &Sent) -> Result<bool, TransportError> {
+        self.pulse.beat();
         self.settle()?;
         let Sent { id, to, ref body } = *sent;
         let Some(route) = self.links.route(to) else {
@@ -117,6 +128,7 @@ impl Sender {
     /// # Errors
     /// Where a publish was refused for good.
     pub fn confirmed(&mut self) -> Result<Option<PublishId>, TransportError> {
+        self.pulse.beat();
         self.settle()?;
         self.retry()?;
         Ok(self.confirmed.pop_front())
@@ -184,6 +196,7 @@ impl Sender {
 
     /// Waits for the next confirmation, for at most `wait`; false where asked to stop.
     pub(crate) fn wait(&mut self, wait: Duration) -> Result<bool, TransportError> {
+        self.pulse.beat();
         let wait = self.patience(wait);
         select! {
             recv(self.producer.settled()) -> settled => match settled {

@@ -32,6 +32,7 @@ pub(super) enum Heard {
 pub(super) struct Process {
     child: Child,
     listener: JoinHandle<()>,
+    killed: bool,
 }
 
 impl Process {
@@ -52,7 +53,7 @@ impl Process {
             });
         };
         match thread::Builder::new().name(format!("hear {name}")).spawn(listen) {
-            Ok(listener) => Ok(Process { child, listener }),
+            Ok(listener) => Ok(Process { child, listener, killed: false }),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -73,9 +74,10 @@ impl Process {
         }
     }
 
-    /// Kills it for certain; without effect on one that has ended.
-    pub fn kill(&mut self) {
+    /// Kills it for certain; without effect on one that has ended. Whether that was not done before.
+    pub fn kill(&mut self) -> bool {
         let _ = self.child.kill();
+        !std::mem::replace(&mut self.killed, true)
     }
 
     /// Takes the end of a process that has fallen silent, or was killed.

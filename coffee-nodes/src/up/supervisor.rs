@@ -1,37 +1,33 @@
 //! Starts the nodes, keeps them alive, and stops them.
 
 use std::{
-    ffi::OsString,
     fs::{self, File, TryLockError},
     io,
-    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
+    process::Command,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
-use rustix::process::Signal;
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select, tick};
 
 use super::{
+    agent::{Agent, Led},
     child::{Heard, Process},
     log::Log,
-    table::{self, NodeState},
+    options::{UpError, UpOptions},
+    seat::{Seat, describe},
+    table::{self, NodeLine, NodeState},
 };
-use crate::Stop;
+use crate::{
+    Stop,
+    monitor::{LIFE_VARIABLE, MonitorId, Next, Order, new_life},
+};
 
 /// How long all nodes together have to stop in order; then they are killed.
 const STOPPING: Duration = Duration::from_secs(8);
 
-/// The pauses before a node that ended is started again: doubled each time that it ends soon after its start.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// A node that has lived so long was started well.
-const SETTLED: Duration = Duration::from_secs(150);
-
-/// A node that ends by itself so often in a row before it is ready will not get ready. Signals don't count.
-const MOST_FAILURES: u32 = 5;
+/// How often the monitors are told all.
+const REPORT: Duration = Duration::from_secs(1);
 
 /// Nodes that are not ready so long after the start are named: whoever waits for them can look why.
 const LATE: Duration = Duration::from_secs(10);
@@ -39,72 +35,8 @@ const LATE: Duration = Duration::from_secs(10);
 /// The file in the folder that is locked for as long as the cluster runs.
 const LOCK: &str = "lock";
 
-/// One node to be started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeCommand {
-    /// Its name, which its log is called by.
-    pub name: String,
-    /// The arguments of its process.
-    pub arguments: Vec<OsString>,
-}
-
-/// What to start.
-#[derive(Clone, Debug)]
-pub struct UpOptions {
-    /// The program that each node is.
-    pub program: PathBuf,
-    /// What all of them have in their environment beside this process's own: secrets go here, as arguments can be seen by all.
-    pub environment: Vec<(OsString, OsString)>,
-    /// What none of them gets of this process's own environment.
-    pub unset: Vec<OsString>,
-    /// What a node that was ready has in its environment besides when it is started again, by what it first said about itself.
-    pub again: fn(&str) -> Vec<(OsString, OsString)>,
-    /// The nodes; those before are started first, but not waited for.
-    pub nodes: Vec<NodeCommand>,
-    /// The folder for logs and `nodes.tsv`; made if it is not there.
-    pub state: PathBuf,
-}
-
-/// A cluster could not be started, or kept alive.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum UpError {
-    /// The folder can't be used.
-    #[error("the folder {path:?} can't be used")]
-    State {
-        /// Which folder.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Another cluster runs in the folder.
-    #[error("the folder {0:?} is in use by another cluster on this machine")]
-    InUse(PathBuf),
-    /// A process can't be started.
-    #[error("node {name} can't be started")]
-    Start {
-        /// The node.
-        name: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A node ends again and again before it is ready.
-    #[error("node {name} does not get ready: {last}")]
-    Failing {
-        /// The node.
-        name: String,
-        /// The last that it said.
-        last: String,
-    },
-    /// Some nodes had to be killed, or ended with an error, at the stop.
-    #[error("{0} did not stop in order")]
-    Stopping(String),
-}
-
-/// Starts all nodes and keeps them alive until `stop`, then stops them in order. `ready` is called once, when all of them
-/// work, with what each said about itself, by the order of the nodes.
+/// Starts all nodes and keeps them alive until `stop`, then stops them in order: monitors by itself, the others when the monitors'
+/// leader orders it. `ready` is called once, when all of them work, with what each said about itself, by the order of the nodes.
 ///
 /// # Errors
 /// Where a node does not get ready, or does not stop in order. No process is left behind in any case.
@@ -119,8 +51,10 @@ pub fn up(options: &UpOptions, stop: &Stop, ready: impl FnOnce(&[String])) -> Re
         Err(TryLockError::WouldBlock) => return Err(UpError::InUse(options.state.clone())),
         Err(TryLockError::Error(source)) => return Err(unusable(source)),
     }
+    let agent = Agent::start(&options.monitors, options.key).map_err(UpError::Monitors)?;
     let (sender, heard) = bounded(options.nodes.len().max(1) * 2);
-    let mut supervisor = Supervisor { options, logs, sender, seats: Vec::new(), lives: 0 };
+    let seats = options.nodes.iter().map(Seat::new).collect();
+    let mut supervisor = Supervisor { options, logs, sender, agent, seats, leader: None, table: Vec::new() };
     let started = supervisor.start_all().and_then(|()| supervisor.watch(&heard, stop, ready));
     let stopped = supervisor.stop_all(&heard);
     started.and(stopped)
@@ -135,56 +69,30 @@ pub(crate) fn is_running(state: &Path) -> io::Result<bool> {
     }
 }
 
-/// A node's place: its process, if it has one.
-struct Seat {
-    name: String,
-    process: Option<Process>,
-    /// Tells its process from those before.
-    life: u64,
-    state: NodeState,
-    /// What it said about itself when it first was ready.
-    said: Option<String>,
-    /// When its process was started.
-    since: Instant,
-    /// Ends in a row soon after the start.
-    failures: u32,
-    /// When it is to be started again.
-    again: Option<Instant>,
-}
-
 struct Supervisor<'a> {
     options: &'a UpOptions,
     logs: PathBuf,
     sender: Sender<(usize, u64, Heard)>,
+    agent: Agent,
     seats: Vec<Seat>,
-    lives: u64,
+    /// The monitor that was last heard to lead.
+    leader: Option<MonitorId>,
+    /// As it was written last.
+    table: Vec<NodeLine>,
 }
 
 impl Supervisor<'_> {
     fn start_all(&mut self) -> Result<(), UpError> {
-        for (index, node) in self.options.nodes.iter().enumerate() {
-            let (name, state) = (node.name.clone(), NodeState::Starting);
-            self.seats.push(Seat {
-                name,
-                process: None,
-                life: 0,
-                state,
-                said: None,
-                since: Instant::now(),
-                failures: 0,
-                again: None,
-            });
-            self.start(index)?;
-        }
+        let started = (0..self.seats.len()).try_for_each(|index| self.start(index));
         self.write_table();
-        Ok(())
+        started
     }
 
     fn start(&mut self, index: usize) -> Result<(), UpError> {
         let (Some(node), Some(seat)) = (self.options.nodes.get(index), self.seats.get_mut(index)) else {
             return Ok(());
         };
-        self.lives += 1;
+        let life = new_life();
         let mut command = Command::new(&self.options.program);
         command.args(&node.arguments);
         self.options.unset.iter().for_each(|name| {
@@ -192,11 +100,12 @@ impl Supervisor<'_> {
         });
         command.envs(self.options.environment.iter().cloned());
         command.envs(seat.said.as_deref().map(self.options.again).unwrap_or_default());
+        command.env(LIFE_VARIABLE, life.to_string());
         let started = Log::open(&self.logs, &node.name)
-            .and_then(|log| Process::start(&mut command, log, (&node.name, index, self.lives), self.sender.clone()));
+            .and_then(|log| Process::start(&mut command, log, (&node.name, index, life), self.sender.clone()));
         let process = started.map_err(|source| UpError::Start { name: node.name.clone(), source })?;
-        (seat.process, seat.life, seat.state, seat.again) = (Some(process), self.lives, NodeState::Starting, None);
-        seat.since = Instant::now();
+        seat.started(process, life);
+        self.report(index);
         Ok(())
     }
 
@@ -207,7 +116,7 @@ impl Supervisor<'_> {
         ready: impl FnOnce(&[String]),
     ) -> Result<(), UpError> {
         let mut ready = Some(ready);
-        let late = after(LATE);
+        let (late, report, led) = (after(LATE), tick(REPORT), self.agent.led().clone());
         loop {
             let next = self.seats.iter().filter_map(|seat| seat.again).min();
             let due = next.map_or_else(never, |again| after(again.saturating_duration_since(Instant::now())));
@@ -215,7 +124,13 @@ impl Supervisor<'_> {
                 recv(heard) -> heard => if let Ok((index, life, what)) = heard {
                     self.hear(index, life, what)?;
                 },
+                recv(led) -> led => match led {
+                    Ok(Led::By(leader)) => self.leader = Some(leader),
+                    Ok(Led::To(order)) => self.obey(&order)?,
+                    Err(_) => return Err(UpError::Monitors(io::ErrorKind::BrokenPipe.into())),
+                },
                 recv(due) -> _ => self.start_due()?,
+                recv(report) -> _ => self.report_all(),
                 recv(late) -> _ => self.name_late(),
                 recv(stop.receiver()) -> _ => return Ok(()),
             }
@@ -232,25 +147,53 @@ impl Supervisor<'_> {
     fn hear(&mut self, index: usize, life: u64, what: Heard) -> Result<(), UpError> {
         let Some(seat) = self.seats.get_mut(index).filter(|seat| seat.life == life) else { return Ok(()) };
         match what {
-            Heard::Ready(said) => {
-                seat.state = NodeState::Ready;
-                seat.said.get_or_insert(said);
-            }
+            Heard::Ready(said) => seat.is_ready(said),
             Heard::Silent(last) => {
                 let Some(process) = seat.process.take() else { return Ok(()) };
                 let status = process.end();
-                let by_itself = status.as_ref().is_ok_and(|status| status.code().is_some());
-                let early = seat.since.elapsed() < SETTLED && by_itself;
-                seat.failures = if early { seat.failures + 1 } else { 0 };
-                if seat.failures >= MOST_FAILURES && seat.state == NodeState::Starting {
-                    return Err(UpError::Failing { name: seat.name.clone(), last });
+                let (name, how) = (seat.name.clone(), describe(&status));
+                match seat.ended(&status) {
+                    Next::Start(pause) => ::log::warn!("node {name} ended ({how}): started again in {pause:?}"),
+                    Next::Loops(pause) => ::log::warn!(
+                        "node {name} ended ({how}), {} times in a row soon after its start: started again every {pause:?}; it \
+                         last said: {last}",
+                        seat.end.early
+                    ),
+                    Next::GiveUp => return Err(UpError::Failing { name, last }),
                 }
-                let pause = FIRST_PAUSE.saturating_mul(1 << seat.failures.min(16)).min(LONGEST_PAUSE);
-                ::log::warn!("node {} ended ({}): started again in {pause:?}", seat.name, describe(&status));
-                (seat.state, seat.again) = (NodeState::Dead, Some(Instant::now() + pause));
+                self.report(index);
             }
         }
         Ok(())
+    }
+
+    /// Does what the leader orders, where it is about the node's present life.
+    fn obey(&mut self, order: &Order) -> Result<(), UpError> {
+        let (Order::Kill { name, life } | Order::Start { name, life }) = order;
+        let of = |seat: &Seat| seat.name == *name && seat.life == *life && seat.monitor.is_none();
+        let Some((index, seat)) = self.seats.iter_mut().enumerate().find(|(_, seat)| of(seat)) else { return Ok(()) };
+        match (order, &mut seat.process) {
+            (Order::Kill { .. }, Some(process)) => {
+                // That it has ended is heard as of any other.
+                if process.kill() {
+                    ::log::warn!("node {name} is silent: killed");
+                }
+                Ok(())
+            }
+            // Only once the life before was waited for: two of a node never run at a time.
+            (Order::Start { .. }, None) => self.start(index),
+            _ => Ok(()),
+        }
+    }
+
+    fn report(&self, index: usize) {
+        let seat = self.seats.get(index).filter(|seat| seat.monitor.is_none());
+        self.agent.report(&seat.map(Seat::report).into_iter().collect::<Vec<_>>());
+    }
+
+    fn report_all(&self) {
+        let nodes = self.seats.iter().filter(|seat| seat.monitor.is_none());
+        self.agent.report(&nodes.map(Seat::report).collect::<Vec<_>>());
     }
 
     /// Names the nodes that never were ready, if any.
@@ -284,12 +227,7 @@ impl Supervisor<'_> {
                         continue;
                     };
                     let status = process.end();
-                    // One that was just started may be asked before it knows how to answer; it has nothing in hand yet.
-                    let started = std::mem::replace(&mut seat.state, NodeState::Stopped) != NodeState::Starting;
-                    let in_order = |status: &ExitStatus| {
-                        status.success() || !started && status.signal() == Some(Signal::TERM.as_raw())
-                    };
-                    if !status.as_ref().is_ok_and(in_order) {
+                    if !seat.stopped(&status) {
                         unclean.push(format!("{} ({})", seat.name, describe(&status)));
                     }
                     self.write_table();
@@ -313,20 +251,14 @@ impl Supervisor<'_> {
     }
 
     /// For people and tools that look at it: the nodes don't depend on it.
-    fn write_table(&self) {
-        let lines = self.seats.iter().map(|seat| {
-            let pid = seat.process.as_ref().map_or(0, Process::pid);
-            (seat.name.as_str(), pid, seat.state)
-        });
-        if let Err(error) = table::write(&self.options.state, lines) {
-            ::log::warn!("the table of nodes can't be written: {error}");
+    fn write_table(&mut self) {
+        let lines: Vec<NodeLine> = self.seats.iter().map(|seat| seat.line(self.leader)).collect();
+        if lines == self.table {
+            return;
         }
-    }
-}
-
-fn describe(status: &io::Result<ExitStatus>) -> String {
-    match status {
-        Ok(status) => status.to_string(),
-        Err(error) => error.to_string(),
+        match table::write(&self.options.state, &lines) {
+            Ok(()) => self.table = lines,
+            Err(error) => ::log::warn!("the table of nodes can't be written: {error}"),
+        }
     }
 }

@@ -37,9 +37,39 @@ impl FromStr for NodeState {
     }
 }
 
+/// What a node is beside its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeRole {
+    /// It works.
+    Node,
+    /// It watches the others.
+    Monitor,
+    /// It is the monitor that leads.
+    Leader,
+}
+
+impl fmt::Display for NodeRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NodeRole::Node => "node",
+            NodeRole::Monitor => "monitor",
+            NodeRole::Leader => "leader",
+        })
+    }
+}
+
+impl FromStr for NodeRole {
+    type Err = NoLine;
+
+    fn from_str(text: &str) -> Result<Self, NoLine> {
+        let all = [NodeRole::Node, NodeRole::Monitor, NodeRole::Leader];
+        all.into_iter().find(|role| role.to_string() == text).ok_or(NoLine)
+    }
+}
+
 /// It is no line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a line is not of a name, a process's number and a state, with tabs between")]
+#[error("a line is not of a name, a process's number, a state and a role, with tabs between")]
 pub struct NoLine;
 
 /// A node as the table shows it.
@@ -51,15 +81,17 @@ pub struct NodeLine {
     pub pid: Option<NonZeroU32>,
     /// What its process does.
     pub state: NodeState,
+    /// What it is beside its work.
+    pub role: NodeRole,
 }
 
 impl FromStr for NodeLine {
     type Err = NoLine;
 
     fn from_str(line: &str) -> Result<Self, NoLine> {
-        let [name, pid, state] = line.split('\t').collect::<Vec<_>>()[..] else { return Err(NoLine) };
+        let [name, pid, state, role] = line.split('\t').collect::<Vec<_>>()[..] else { return Err(NoLine) };
         let pid = NonZeroU32::new(pid.parse().map_err(|_| NoLine)?);
-        Ok(NodeLine { name: name.to_owned(), pid, state: state.parse()? })
+        Ok(NodeLine { name: name.to_owned(), pid, state: state.parse()?, role: role.parse()? })
     }
 }
 
@@ -69,12 +101,16 @@ pub(crate) fn read(folder: &Path) -> io::Result<Vec<NodeLine>> {
     text.lines().map(|line| line.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))).collect()
 }
 
-/// One line: a node's name, its process (0: none) and its state, with tabs between.
-pub(super) type Line<'a> = (&'a str, u32, NodeState);
+impl fmt::Display for NodeLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NodeLine { name, pid, state, role } = self;
+        write!(f, "{name}\t{}\t{state}\t{role}", pid.map_or(0, NonZeroU32::get))
+    }
+}
 
 /// Writes the table anew; a reader sees the old or the new one.
-pub(super) fn write<'a>(folder: &Path, nodes: impl Iterator<Item = Line<'a>>) -> io::Result<()> {
-    let text: String = nodes.map(|(name, pid, state)| format!("{name}\t{pid}\t{state}\n")).collect();
+pub(super) fn write(folder: &Path, nodes: &[NodeLine]) -> io::Result<()> {
+    let text: String = nodes.iter().map(|node| format!("{node}\n")).collect();
     let file = NamedTempFile::new_in(folder)?;
     fs::write(file.path(), text)?;
     file.persist(folder.join("nodes.tsv")).map_err(|error| error.error)?;
@@ -88,12 +124,24 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let lines = [("a", 7, NodeState::Ready), ("b.1", 0, NodeState::Dead), ("c-0", 1, NodeState::Starting)];
-        write(folder.path(), lines.into_iter()).unwrap();
-        let read = read(folder.path()).unwrap().into_iter();
-        let read: Vec<_> = read.map(|node| (node.name, node.pid.map_or(0, NonZeroU32::get), node.state)).collect();
-        assert_eq!(read, lines.map(|(name, pid, state)| (name.to_owned(), pid, state)));
-        for wrong in ["a\t1", "a\tx\tready", "a\t-1\tready", "a\t1\tgone", "a\t1\tready\t"] {
+        let line =
+            |name: &str, pid, state, role| NodeLine { name: name.to_owned(), pid: NonZeroU32::new(pid), state, role };
+        let lines = [
+            line("a", 7, NodeState::Ready, NodeRole::Node),
+            line("b.1", 0, NodeState::Dead, NodeRole::Monitor),
+            line("c-0", 1, NodeState::Starting, NodeRole::Leader),
+        ];
+        write(folder.path(), &lines).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), lines);
+        let wrong = [
+            "a\t1\tready",
+            "a\tx\tready\tnode",
+            "a\t-1\tready\tnode",
+            "a\t1\tgone\tnode",
+            "a\t1\tready\t",
+            "a\t1\tready\tnode\t",
+        ];
+        for wrong in wrong {
             assert_eq!(wrong.parse::<NodeLine>(), Err(NoLine), "{wrong:?}");
         }
     }

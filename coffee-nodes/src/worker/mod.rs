@@ -25,14 +25,14 @@ use coffee_mom::Broker;
 
 use self::replicas::Replicas;
 use crate::{
-    Stop,
+    Pulse, Pulses, Stop,
     cluster::{JoinError, Membership, Names},
     runner::{self, Sharing, Volatile},
     store::Journal,
 };
 
 /// Which node this is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct WorkerOptions {
     /// The stage's name.
     pub stage: String,
@@ -40,6 +40,8 @@ pub struct WorkerOptions {
     pub index: u16,
     /// The folder for its state, which no other node uses. Stateless stages only count there in what work they have died.
     pub state: PathBuf,
+    /// Where its loop is watched once it works.
+    pub pulses: Pulses,
 }
 
 /// Runs a worker node until `stop`, which ends it gracefully: what is in hand is answered and acked. `ready` is called once
@@ -56,18 +58,23 @@ pub fn run(
     stop: &Stop,
     ready: impl FnOnce(),
 ) -> Result<(), WorkerError> {
-    let WorkerOptions { stage: name, index, state } = options;
+    let WorkerOptions { stage: name, index, state, pulses } = options;
+    let pulse = Pulse::default();
     let found = topology.stages().iter().zip(0..).find(|(stage, _)| stage.name == *name);
     let (stage, at) = found.filter(|(stage, _)| !stage.hosted).ok_or_else(|| WorkerError::NoStage(name.clone()))?;
     let Some(membership) = Membership::join(broker, names, topology, stop)? else { return Ok(()) };
-    let transport = |shard, sharing| membership.transport(Target::Stage { stage: at, shard }, sharing);
+    let transport = |shard, sharing| {
+        let transport = membership.transport(Target::Stage { stage: at, shard }, sharing);
+        transport.map(|transport| transport.pulse(pulse.clone()))
+    };
     let ran = match stage.role {
         Role::Stateful { shards } if *index < shards => {
             let mut journal = Journal::open(&state.join("journal"))?;
-            let place =
-                ShardPlace { stage: at, shard: *index, name: format!("{name}.{index}"), scratch: state.clone() };
+            let (scratch, pulse) = (state.clone(), pulse.clone());
+            let place = ShardPlace { stage: at, shard: *index, name: format!("{name}.{index}"), scratch, pulse };
             shard::forget_ended(&membership, &place, &mut journal)?;
             let mut transport = transport(*index, Sharing::Alone)?;
+            pulses.watch(&place.name, &place.pulse);
             ready();
             run_shard(&membership, topology, &place, &mut journal, &mut transport)
         }
@@ -75,8 +82,9 @@ pub fn run(
         Role::Stateless { replicas } => {
             let rounds = Replicas::join(broker, &names.replicas(name)?, name, replicas)?;
             let mut transport = rounds.around(transport(0, Sharing::Shared)?);
-            let jobs = membership.node(&format!("{name}-{index}"), None);
+            let jobs = membership.node(&format!("{name}-{index}"), None).pulse(pulse.clone());
             let mut jobs = jobs.counting_deaths(&state.join("attempts"));
+            pulses.watch(name, &pulse);
             ready();
             let mut node = WorkerNode::new(topology.clone()).giving_up();
             error::unless_stopped(runner::run(&mut node, &mut transport, &mut Volatile, &mut jobs))

@@ -10,14 +10,14 @@ use coffee_core::{
 
 use super::{WorkerError, error::unless_stopped};
 use crate::{
-    FileScratch,
+    FileScratch, Pulse,
     cluster::{Keeps, Known, Membership, NodeJobs},
     runner::{self, Jobs, MOST_DEATHS, Transport},
     store::{Journal, Work},
 };
 
 /// Which shard, and what is its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ShardPlace {
     /// The stage, by its index in the topology.
     pub stage: u16,
@@ -27,6 +27,8 @@ pub struct ShardPlace {
     pub name: String,
     /// The folder for what does not fit into memory.
     pub scratch: PathBuf,
+    /// Beats while it works; the same as its transport's.
+    pub pulse: Pulse,
 }
 
 /// Restores a shard from its journal and runs it until its transport ends.
@@ -44,7 +46,7 @@ pub fn run_shard(
     let scratch = place.scratch.clone();
     let make = Box::new(move || -> Box<dyn Scratch> { Box::new(FileScratch::new(&scratch)) });
     let mut node = ShardNode::new(topology.clone(), place.stage, place.shard, make).giving_up();
-    unless_stopped(restore(&mut node, journal, &mut jobs))?;
+    unless_stopped(restore(&mut node, journal, &mut jobs, &place.pulse))?;
     unless_stopped(runner::run(&mut node, transport, journal, &mut jobs))
 }
 
@@ -69,7 +71,7 @@ pub(crate) fn forget_ended(
 
 fn jobs_of(membership: &Arc<Membership>, place: &ShardPlace, journal: &Journal) -> NodeJobs {
     let keeps = Keeps { stage: place.stage, shard: place.shard, store: journal.identity() };
-    membership.node(&place.name, Some(keeps))
+    membership.node(&place.name, Some(keeps)).pulse(place.pulse.clone())
 }
 
 fn restore_record(node: &mut ShardNode, record: Record, jobs: &mut NodeJobs) -> Result<(), Failure> {
@@ -85,9 +87,15 @@ fn restore_record(node: &mut ShardNode, record: Record, jobs: &mut NodeJobs) -> 
 }
 
 /// Gives a node what its earlier life had committed. A job whose records it can't read fails.
-fn restore(node: &mut ShardNode, journal: &mut Journal, jobs: &mut NodeJobs) -> Result<(), runner::RunnerError> {
+fn restore(
+    node: &mut ShardNode,
+    journal: &mut Journal,
+    jobs: &mut NodeJobs,
+    pulse: &Pulse,
+) -> Result<(), runner::RunnerError> {
     let mut failures = Vec::new();
     journal.restore(&mut |record| {
+        pulse.beat();
         let job = record.job();
         if failures.iter().any(|(failed, _)| *failed == job) {
             return Ok(());

@@ -11,6 +11,7 @@ use crossbeam_channel::Select;
 
 use super::EntryThread;
 use crate::{
+    Pulse,
     chunk::reclaim,
     gateway::{refused::Refused, session::Ticket},
     job::ErrorReport,
@@ -32,9 +33,9 @@ pub(super) struct Chunks<'a> {
 }
 
 impl<'a> Chunks<'a> {
-    pub fn new(thread: &'a EntryThread) -> Result<Self, TransportError> {
+    pub fn new(thread: &'a EntryThread, pulse: Pulse) -> Result<Self, TransportError> {
         let entry = &thread.entry;
-        let sender = Sender::new(&*entry.broker, entry.links.clone(), entry.stop.clone())?;
+        let sender = Sender::new(&*entry.broker, entry.links.clone(), entry.stop.clone())?.pulse(pulse);
         Ok(Chunks { thread, sender, tickets: HashMap::new(), next: 0, last: Bytes::new() })
     }
 

@@ -17,7 +17,7 @@ use coffee_mom::Broker;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::{registry::Registry, session::Ticket};
-use crate::{Stop, runner::Links};
+use crate::{Pulses, Stop, runner::Links};
 
 /// A frame of a chunk, or of a table's end, on its way to an entry thread.
 pub(super) struct Chunk {
@@ -72,6 +72,8 @@ pub(super) struct Entry {
     pub links: Links,
     pub topology: Arc<Topology>,
     pub registry: Arc<Registry>,
+    /// Where each thread is watched.
+    pub pulses: Pulses,
     /// Once triggered a thread ends when it has nothing in hand.
     pub drain: Stop,
     /// Once triggered a thread ends.

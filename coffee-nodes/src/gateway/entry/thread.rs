@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::{Chunk, EndedJobs, Entry, chunks::Chunks};
 use crate::{
+    Pulse,
     gateway::registry::Registry,
     job::ErrorReport,
     runner::{self, Jobs, RunnerError, TransportError, Volatile},
@@ -55,11 +56,13 @@ impl EntryThread {
     }
 
     fn live(&self, attempts: &mut Attempts) -> Result<(), Broken> {
-        let Entry { name, topology, registry, stop, .. } = &self.entry;
+        let Entry { name, topology, registry, pulses, stop, .. } = &self.entry;
         if stop.is_triggered() {
             return Ok(());
         }
-        let mut transport = Chunks::new(self).map_err(RunnerError::from)?;
+        let pulse = Pulse::default();
+        let mut transport = Chunks::new(self, pulse.clone()).map_err(RunnerError::from)?;
+        pulses.watch("gateway entry", &pulse);
         let mut node = EntryNode::new(topology.clone()).giving_up();
         let mut jobs = ClientsJobs { name, registry, attempts };
         // What a panicking operator leaves behind is not used again.

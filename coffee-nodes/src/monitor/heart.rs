@@ -1,0 +1,114 @@
+//! What a node says of itself to the monitors, and its watchdog.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crossbeam_channel::{never, select};
+
+use super::{Beat, Datagram, Key, Peer, Phase, Post};
+use crate::{Pulses, Stop, threads::Threads};
+
+/// How often it beats, and how long a tick of the watchdog is.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// A loop that has made no progress for so many ticks hangs.
+const HUNG: u32 = 30;
+
+/// Whose heart it is, and who hears it.
+#[derive(Clone, Debug)]
+pub struct HeartOptions {
+    /// The node's name in the cluster.
+    pub name: String,
+    /// The number of this life of it.
+    pub life: u64,
+    /// Who hears it, and by which key; nobody where there is none.
+    pub monitors: Option<(Vec<Peer>, Key)>,
+    /// The loops that have to make progress.
+    pub pulses: Pulses,
+    /// Triggered when the node stops: from then on it need not make progress.
+    pub stop: Stop,
+}
+
+/// A loop makes no progress.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: no progress for {seconds} s")]
+pub struct Hung {
+    /// The loop.
+    pub name: String,
+    /// For how long, in seconds that the process has run.
+    pub seconds: u32,
+}
+
+/// Beats on a thread, `heart`, until it is dropped.
+#[derive(Debug)]
+pub struct Heart {
+    ready: Arc<AtomicBool>,
+    _threads: Threads,
+}
+
+impl Heart {
+    /// Beats from now on, once a second, and calls `hung` where a loop makes no progress for 30 s: that is to end the process.
+    ///
+    /// # Errors
+    /// Where there is no socket or thread.
+    pub fn start(options: HeartOptions, hung: impl Fn(Hung) + Send + 'static) -> io::Result<Self> {
+        let post = options.monitors.as_ref().map(|(peers, key)| Post::to(peers, *key)).transpose()?;
+        let ready = Arc::new(AtomicBool::new(false));
+        let beating = Beating { options, post, ready: ready.clone() };
+        let threads = Threads::default();
+        threads.start("heart", move |end| beating.run(end, &hung))?;
+        Ok(Heart { ready, _threads: threads })
+    }
+
+    /// The node works.
+    pub fn ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The thread's own.
+struct Beating {
+    options: HeartOptions,
+    post: Option<Post>,
+    ready: Arc<AtomicBool>,
+}
+
+impl Beating {
+    fn run(&self, end: &Stop, hung: &impl Fn(Hung)) {
+        loop {
+            let slowest = self.options.pulses.tick();
+            let phase = self.phase();
+            let stalled = slowest.as_ref().map_or(0, |(_, ticks)| *ticks);
+            if let Some(post) = &self.post {
+                let HeartOptions { name, life, .. } = &self.options;
+                post.tell_all(&Datagram::Beat(Beat { name: name.clone(), life: *life, phase, stalled }));
+            }
+            if let Some((name, seconds)) = slowest.filter(|(_, ticks)| *ticks >= HUNG && phase != Phase::Stopping) {
+                hung(Hung { name, seconds });
+            }
+            let stopping = if phase == Phase::Stopping { &never() } else { self.options.stop.receiver() };
+            // That it stops is said at once, and then only repeated.
+            select! {
+                recv(end.receiver()) -> _ => return,
+                recv(stopping) -> _ => {}
+                default(EVERY) => {}
+            }
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        if self.options.stop.is_triggered() {
+            Phase::Stopping
+        } else if self.ready.load(Ordering::Relaxed) {
+            Phase::Ready
+        } else {
+            Phase::Starting
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Monitors: they hear the nodes' heartbeats, elect a leader among them, and it orders what is dead to be started again.
+//!
+//! ```text
+//! node  --Beat, each second-------> all monitors
+//! agent --Report, each second,----> all monitors        the agent: `coffee up`, whose children the nodes are
+//!         and when a node ends
+//! agent <-Leading, Kill, Start----- the leader
+//! monitor <-Election, Answer, Leading-> monitor
+//! ```
+//!
+//! All of it are datagrams, directly and not over the broker, so a lost broker is reported and not restarted around. Each is true
+//! by itself and said again until it is not true any more: so what is lost, late or repeated does no harm. An order names the
+//! life that it is about, and is nothing to any other.
+//!
+//! What is decided has neither I/O nor a clock: [`Election`] and [`Watch`] are given messages and the time, and return what is to
+//! be said.
+
+mod clock;
+mod datagram;
+mod docker;
+mod election;
+mod heart;
+mod key;
+mod peer;
+mod policy;
+mod post;
+mod run;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+pub use clock::OwnTime;
+pub use datagram::{Beat, Datagram, End, MonitorId, Order, Phase, Seat, SeatState, decode, encode};
+pub use election::{Election, Say, Vote};
+pub use heart::{Heart, HeartOptions, Hung};
+pub use key::{KEY_VARIABLE, Key, KeyError, LIFE_VARIABLE, new_life};
+pub use peer::{Peer, PeerError};
+pub use policy::{Next, after};
+pub use run::{MonitorError, MonitorOptions, monitor};
+pub use watch::{Finding, Watch};
+
+pub use crate::docker::DockerError;
+pub(crate) use datagram::report as report_datagrams;
+pub(crate) use post::Post;
