@@ -56,7 +56,9 @@ fn a_stop_ends_it_though_its_rows_never_end_and_none_goes_further() {
 fn an_operator_that_panics_ends_it_with_an_error() {
     let (source, _, topology) = counting(|n| if *n == 77 { panic!("on purpose") } else { true });
     let error = Embedded::new(topology, &0u8).unwrap().rows(&source, 0..).run().unwrap_err();
-    assert!(matches!(error, EmbeddedError::Panicked(thread) if thread.starts_with("feed-")));
+    assert!(matches!(&error, EmbeddedError::Node { thread, .. } if thread.starts_with("feed-")), "{error}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.ends_with("it panicked: on purpose"), "{cause}");
 }
 
 #[test]
