@@ -218,6 +218,11 @@ impl Topology {
         op.map_or(Place::Stateless, |op| op.operator.place())
     }
 
+    /// The streams that arrive at a port, in order; none where there is no such port.
+    pub fn streams_of(&self, port: Port) -> Vec<Stream> {
+        self.port(port).map(|info| self.streams(info)).unwrap_or_default()
+    }
+
     /// The streams that arrive at a port: those of the origin upstream of it.
     pub(crate) fn streams(&self, port: &PortInfo) -> Vec<Stream> {
         let mut at = match (port.from, port.to) {
