@@ -1,7 +1,7 @@
 //! One way to stop everything: seen at once by whoever waits.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -16,8 +16,8 @@ pub struct Stop {
 
 #[derive(Debug)]
 enum State {
-    /// Not triggered: the receivers wait for the end of this.
-    Going { _sender: Sender<()> },
+    /// Not triggered: the receivers wait for the end of the sender. The parts are triggered with it.
+    Going { _sender: Sender<()>, parts: Vec<Weak<Mutex<State>>> },
     /// Triggered at that instant.
     Since(Instant),
 }
@@ -32,15 +32,25 @@ impl Stop {
     /// Not triggered.
     pub fn new() -> Self {
         let (sender, receiver) = bounded(0);
-        Stop { state: Arc::new(Mutex::new(State::Going { _sender: sender })), receiver }
+        Stop { state: Arc::new(Mutex::new(State::Going { _sender: sender, parts: Vec::new() })), receiver }
+    }
+
+    /// The stop of a part of what this one stops: triggered with it, or alone.
+    pub fn part(&self) -> Stop {
+        let part = Stop::new();
+        match &mut *self.lock() {
+            State::Going { parts, .. } => {
+                parts.retain(|part| part.strong_count() > 0);
+                parts.push(Arc::downgrade(&part.state));
+            }
+            State::Since(instant) => trigger(&part.state, *instant),
+        }
+        part
     }
 
     /// Wakes everyone who waits, now and later.
     pub fn trigger(&self) {
-        let mut state = self.lock();
-        if let State::Going { .. } = *state {
-            *state = State::Since(Instant::now());
-        }
+        trigger(&self.state, Instant::now());
     }
 
     /// Whether it was triggered.
@@ -72,8 +82,21 @@ impl Stop {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
+}
+
+/// Triggers a stop and its parts. Locks go from the whole to the part, so they never wait in a circle.
+fn trigger(state: &Mutex<State>, now: Instant) {
+    let mut state = lock(state);
+    if let State::Going { parts, .. } = &*state {
+        parts.iter().filter_map(Weak::upgrade).for_each(|part| trigger(&part, now));
+        *state = State::Since(now);
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -93,5 +116,17 @@ mod tests {
         assert!(stop.wait(Duration::from_secs(20)) && stop.is_triggered());
         assert_eq!(shared.since(), Some(since));
         assert_eq!(shared.deadline(Duration::from_secs(1)), since + Duration::from_secs(1));
+    }
+    #[test]
+    fn a_part_stops_alone_or_with_the_whole() {
+        let whole = Stop::new();
+        let (first, second) = (whole.part(), whole.part());
+        first.trigger();
+        assert!(first.is_triggered() && !whole.is_triggered() && !second.is_triggered());
+        let within = second.part();
+        whole.trigger();
+        assert!(within.wait(Duration::from_secs(20)));
+        assert_eq!(within.since(), whole.since());
+        assert_eq!(whole.part().since(), whole.since(), "also one that is made too late");
     }
 }
