@@ -65,6 +65,23 @@ pub enum QueryRequest {
         /// Which node, and why.
         report: ErrorReport,
     },
+    /// A node is held up by its disk, or goes on; told every few seconds while it is. Answered by [`QueryReply::Noted`].
+    Held {
+        /// What the node is called in reports.
+        node: String,
+        /// What holds it up; `None` where it goes on.
+        reason: Option<String>,
+    },
+    /// A shard begins a life, with a store of this identity: the jobs for which it had registered another one fail, as what
+    /// it had of them is lost. Answered by [`QueryReply::Noted`].
+    Returned {
+        /// The stage, by its index in the topology.
+        stage: u16,
+        /// Which shard of it.
+        shard: u16,
+        /// The store's.
+        store: u64,
+    },
     /// Something to be kept in the log of errors. Answered by [`QueryReply::Noted`].
     Report(ErrorReport),
     /// The results node has all that a job asked for, but for what can't be had. Answered by [`QueryReply::State`].

@@ -294,6 +294,19 @@ impl NodeJobs {
     }
 }
 
+impl NodeJobs {
+    /// Says which store a stateful node has from now on; before it does anything else. The query node fails the jobs that it
+    /// had another one for.
+    ///
+    /// # Errors
+    /// Where the query node can't be called.
+    pub(crate) fn returned(&self) -> Result<(), RunnerError> {
+        let Some(Keeps { stage, shard, store }) = self.keeps else { return Ok(()) };
+        self.until("naming a store", |query, deadline| query.returned(stage, shard, store, deadline))?;
+        Ok(())
+    }
+}
+
 impl Jobs for NodeJobs {
     fn name(&self) -> &str {
         &self.name

@@ -230,6 +230,23 @@ impl QueryClient {
         self.tell(QueryRequest::Report(report.clone()), deadline)
     }
 
+    /// Says that a node is held up by its disk, and why, or that it goes on.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn held(&self, node: &str, reason: Option<&str>, deadline: Instant) -> Result<(), QueryCallError> {
+        let reason = reason.map(str::to_owned);
+        self.tell(QueryRequest::Held { node: node.to_owned(), reason }, deadline)
+    }
+
+    /// Says that a shard begins a life with that store.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn returned(&self, stage: u16, shard: u16, store: u64, deadline: Instant) -> Result<(), QueryCallError> {
+        self.tell(QueryRequest::Returned { stage, shard, store }, deadline)
+    }
+
     /// Says that the results node has all that a job asked for, but for these results; returns what it is now.
     ///
     /// # Errors

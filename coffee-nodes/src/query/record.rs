@@ -188,10 +188,15 @@ impl Progress {
         moved
     }
 
+    /// The store that a shard has registered with.
+    pub fn store(&self, shard: Shard) -> Option<u64> {
+        self.stores.iter().find(|(known, _)| *known == shard).map(|(_, store)| *store)
+    }
+
     /// Registers a shard's store; returns whether it is new, or `Outdated` where the shard had another.
     pub fn register(&mut self, shard: Shard, store: u64) -> Result<bool, Outdated> {
-        match self.stores.iter().find(|(known, _)| *known == shard) {
-            Some((_, known)) if *known == store => Ok(false),
+        match self.store(shard) {
+            Some(known) if known == store => Ok(false),
             Some(_) => Err(Outdated),
             None => {
                 self.stores.push((shard, store));

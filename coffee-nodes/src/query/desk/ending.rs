@@ -118,11 +118,29 @@ impl Desk {
                 Ok(())
             }
             Err(Outdated) => {
-                let text = format!("shard {shard} of stage {stage} has lost the store with its part of the job");
-                self.fail(job, own_report(job, text, now), now, effects)?;
+                self.lost(job, at, now, effects)?;
                 Err(QueryError::Ended(job))
             }
         }
+    }
+
+    /// A shard begins a life with a store: jobs that it had kept something of in another one fail.
+    pub(super) fn returned(&mut self, stage: u16, shard: u16, store: u64, now: Now, effects: &mut Effects) {
+        let at = Shard { stage, shard };
+        let lost = self.jobs.iter().filter(|(_, entry)| {
+            !entry.progress.has_ended() && entry.progress.store(at).is_some_and(|known| known != store)
+        });
+        let lost: Vec<JobId> = lost.map(|(number, _)| self.id(*number)).collect();
+        for job in lost {
+            // It is known, so this can't be refused.
+            let _ = self.lost(job, at, now, effects);
+        }
+    }
+
+    /// What a shard had of a job is lost.
+    fn lost(&mut self, job: JobId, at: Shard, now: Now, effects: &mut Effects) -> Result<JobState, QueryError> {
+        let text = format!("shard {} of stage {} has lost the store with its part of the job", at.shard, at.stage);
+        self.fail(job, own_report(job, text, now), now, effects)
     }
 
     /// Cancels jobs whose data is not complete and whose clients are gone, or there and don't go on.

@@ -9,6 +9,7 @@
 
 mod ending;
 mod hearing;
+mod held;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,7 @@ use std::{
 
 use coffee_core::frame::JobId;
 
-use self::{hearing::Hearing, working::Course};
+use self::{hearing::Hearing, held::HeldNodes, working::Course};
 use super::{
     effects::{Change, Effects},
     record::{Ending, Minted, Phase, Progress, Shard},
@@ -102,6 +103,7 @@ pub(super) struct Desk {
     /// The jobs by their requests.
     requests: HashMap<u128, u64>,
     hearing: Hearing,
+    held: HeldNodes,
 }
 
 impl Desk {
@@ -113,7 +115,8 @@ impl Desk {
             let progress = ending::under(&rules, progress);
             (number, Entry::new(minted, progress, now, hearing.so_far(now.instant)))
         });
-        Desk { jobs: entries.collect(), rules, cluster: kept.cluster, highest: kept.highest, requests, hearing }
+        let (jobs, held) = (entries.collect(), HeldNodes::default());
+        Desk { jobs, rules, cluster: kept.cluster, highest: kept.highest, requests, hearing, held }
     }
 
     /// The highest number that was minted.
@@ -143,6 +146,14 @@ impl Desk {
             QueryRequest::Describe { job } => self.describe(job),
             QueryRequest::Live => Ok(QueryReply::Live(self.live())),
             QueryRequest::Fail { job, report } => self.fail(job, report, now, fx).map(QueryReply::State),
+            QueryRequest::Held { node, reason } => {
+                self.hold(&node, reason, now, fx);
+                Ok(QueryReply::Noted)
+            }
+            QueryRequest::Returned { stage, shard, store } => {
+                self.returned(stage, shard, store, now, fx);
+                Ok(QueryReply::Noted)
+            }
             QueryRequest::Report(report) => {
                 self.note(report, fx);
                 Ok(QueryReply::Noted)

@@ -62,13 +62,14 @@ impl Desk {
         }
     }
 
-    /// Fails jobs that wait for nobody but the nodes, and on which nothing has gone on for too long.
+    /// Fails jobs that wait neither for their clients nor for a disk, and on which nothing has gone on for too long.
     pub(super) fn fail_stuck(&mut self, now: Now, effects: &mut Effects) {
         let (limit, heard) = (self.rules.progress_timeout, self.hearing.so_far(now.instant));
+        let held = self.is_held(now);
         let waits_for_client =
             |entry: &Entry| !entry.progress.is_uploaded() && heard.saturating_sub(entry.renewed) >= SPOKEN;
         let stuck = self.jobs.iter_mut().filter_map(|(number, entry)| {
-            if entry.progress.phase != Phase::Running || waits_for_client(entry) {
+            if held || entry.progress.phase != Phase::Running || waits_for_client(entry) {
                 entry.course.moved(heard);
             }
             (heard.saturating_sub(entry.course.moved) >= limit).then_some(*number)

@@ -270,3 +270,51 @@ fn a_job_on_which_nothing_goes_on_fails_and_says_who_waits_for_what() {
         "{reason}"
     );
 }
+
+#[test]
+fn a_shard_that_comes_back_with_another_store_fails_what_it_had_registered() {
+    let mut office = Office::new();
+    let [with, without, other] = [1, 2, 3].map(|request| office.begin(request).unwrap());
+    let shard = *rules(2).shards.first().unwrap();
+    let (stage, shard) = (shard.stage, shard.shard);
+    office.call(QueryRequest::Register { job: with, stage, shard, store: 5 }).unwrap();
+    office.call(QueryRequest::Register { job: other, stage, shard: shard + 1, store: 5 }).unwrap();
+    office.call(QueryRequest::Returned { stage, shard, store: 5 }).unwrap();
+    assert_eq!(office.is(with), JobState::Running);
+    office.call(QueryRequest::Returned { stage, shard, store: 6 }).unwrap();
+    assert!(matches!(office.is(with), JobState::Failed { reason } if reason.contains("lost the store")));
+    assert_eq!(office.is(without), JobState::Running, "nothing of it was kept");
+    assert!(!office.is(other).is_ended(), "another shard's");
+    office.call(QueryRequest::Register { job: without, stage, shard, store: 6 }).unwrap();
+}
+
+#[test]
+fn that_a_node_is_held_is_known_for_a_while_and_reported_once() {
+    let mut office = Office::new();
+    let job = office.begin(1).unwrap();
+    office.attach(job, 1, Some(spec(5))).unwrap();
+    let marks = vec![finished(0, 4), finished(1, 0)];
+    office.state(QueryRequest::Renew { job, epoch: 1, marks }).unwrap();
+    let reported = |office: &mut Office| {
+        let Ok(QueryReply::Job { errors, .. }) = office.call(QueryRequest::Describe { job }) else { panic!() };
+        errors.into_iter().map(|report| report.text).collect::<Vec<_>>()
+    };
+    let held = |office: &mut Office, reason: Option<&str>| {
+        let request = QueryRequest::Held { node: "groups.1".into(), reason: reason.map(str::to_owned) };
+        assert_eq!(office.call(request), Ok(QueryReply::Noted));
+    };
+    assert!(!office.desk.is_held(office.now));
+    for _ in 0..3 {
+        held(&mut office, Some("no space"));
+        office.pass(seconds(14));
+        assert!(office.desk.is_held(office.now));
+    }
+    assert_eq!(reported(&mut office), ["held until its disk can be written to: no space"]);
+    held(&mut office, None);
+    held(&mut office, None);
+    assert!(!office.desk.is_held(office.now));
+    assert_eq!(reported(&mut office).len(), 2, "that it goes on is told once");
+    held(&mut office, Some("no space"));
+    office.pass(seconds(16));
+    assert!(!office.desk.is_held(office.now), "silence ends it");
+}
