@@ -1,7 +1,7 @@
 //! A redb file that one process uses: made whole or not at all, and checked when it is opened.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
     panic::catch_unwind,
     path::{Path, PathBuf},
@@ -9,12 +9,12 @@ use std::{
 
 use coffee_core::codec::{self, DecodeError};
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, TableDefinition, TableError, WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
     backends::{FileBackend, InMemoryBackend},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::unsynced::Unsynced;
+use super::{ledger::Ledger, unsynced::Unsynced};
 use crate::{runner::StoreError, unique::unique};
 
 /// What a file holds.
@@ -30,6 +30,7 @@ pub(crate) struct Format {
 
 const VERSION: &str = "version";
 const IDENTITY: &str = "identity";
+const COMMITS: &str = "commits";
 
 /// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,19 +41,27 @@ pub(crate) enum FileError {
     Foreign(&'static str),
     #[error("it has version {found}, only {supported} is known")]
     Version { found: u64, supported: u64 },
-    #[error("it is damaged: {0}")]
+    #[error("it is damaged: {0}; with it moved away the node starts anew, and jobs that need it fail")]
     Damaged(&'static str),
     #[error("a record can't be decoded: {0}")]
     Decode(DecodeError),
     #[error("a record can't be encoded: {0}")]
     Encode(codec::EncodeError),
     #[error("{0}")]
+    Io(#[source] io::Error),
+    #[error("it can't be used any more, as the disk failed before")]
+    Broken,
+    #[error("{0}")]
     Database(Box<redb::Error>),
 }
 
 impl<E: Into<redb::Error>> From<E> for FileError {
     fn from(error: E) -> Self {
-        FileError::Database(Box::new(error.into()))
+        match error.into() {
+            redb::Error::Io(error) => FileError::Io(error),
+            redb::Error::PreviousIo => FileError::Broken,
+            error => FileError::Database(Box::new(error)),
+        }
     }
 }
 
@@ -77,8 +86,9 @@ pub(crate) struct StoreFile {
     // Dropped in this order: the lock is held as long as the file is open.
     database: Database,
     path: PathBuf,
+    format: Format,
     identity: u64,
-    _lock: Option<File>,
+    ledger: Option<Ledger>,
 }
 
 impl StoreFile {
@@ -91,12 +101,19 @@ impl StoreFile {
         // The database tells of damaged pages, but may not foresee every damage.
         let open =
             || catch_unwind(|| open(&path, format)).unwrap_or(Err(FileError::Damaged("its pages make no sense")));
-        let opened = fs::create_dir_all(folder).map_err(FileError::from).and_then(|()| lock(&path)).and_then(|lock| {
+        let opened = || {
+            fs::create_dir_all(folder)?;
+            let ledger = Ledger::lock(&path)?;
             let (database, identity) = open()?;
-            Ok((lock, database, identity))
-        });
-        match opened {
-            Ok((lock, database, identity)) => Ok(StoreFile { database, path, identity, _lock: Some(lock) }),
+            if numbers(&database, format)?.commits < ledger.commits(identity)? {
+                return Err(FileError::Damaged("its last changes are lost"));
+            }
+            Ok((database, identity, ledger))
+        };
+        match opened() {
+            Ok((database, identity, ledger)) => {
+                Ok(StoreFile { database, path, format, identity, ledger: Some(ledger) })
+            }
             Err(error) => Err(failed(&path, error)),
         }
     }
@@ -111,11 +128,11 @@ impl StoreFile {
             let backend = InMemoryBackend::new();
             let database = Database::builder().set_cache_size(format.cache).create_with_backend(backend)?;
             found(&database, format)?;
-            let identity = identity(&database, format)?;
+            let identity = numbers(&database, format)?.identity;
             Ok((database, identity))
         };
         let (database, identity) = made().map_err(|error| failed(&path, error))?;
-        Ok(StoreFile { database, path, identity, _lock: None })
+        Ok(StoreFile { database, path, format, identity, ledger: None })
     }
 
     /// Drawn when the file was made: another number means that another file has taken its place.
@@ -131,7 +148,13 @@ impl StoreFile {
         let write = || {
             let transaction = self.database.begin_write()?;
             let changed = change(&transaction)?;
+            let Some(ledger) = &self.ledger else {
+                transaction.commit()?;
+                return Ok(changed);
+            };
+            let commits = count(&transaction, self.format)?;
             transaction.commit()?;
+            ledger.note(self.identity, commits)?;
             Ok(changed)
         };
         write().map_err(|error| failed(&self.path, error))
@@ -151,15 +174,6 @@ fn failed(path: &Path, error: FileError) -> StoreError {
     StoreError { what: format!("{}: {error}", path.display()), source: Box::new(error) }
 }
 
-fn lock(path: &Path) -> Result<File, FileError> {
-    let lock = File::create(path.with_extension("lock"))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(FileError::InUse),
-        Err(TryLockError::Error(error)) => Err(error.into()),
-    }
-}
-
 fn open(path: &Path, format: Format) -> Result<(Database, u64), FileError> {
     if !path.try_exists()? {
         make(path, format)?;
@@ -170,7 +184,7 @@ fn open(path: &Path, format: Format) -> Result<(Database, u64), FileError> {
     }
     let backend = Unsynced(FileBackend::new(file)?);
     let mut database = Database::builder().set_cache_size(format.cache).create_with_backend(backend)?;
-    let identity = identity(&database, format)?;
+    let identity = numbers(&database, format)?.identity;
     if database.check_integrity()? { Ok((database, identity)) } else { Err(FileError::Damaged("a checksum is wrong")) }
 }
 
@@ -198,7 +212,21 @@ fn found(database: &Database, format: Format) -> Result<(), FileError> {
     Ok(transaction.commit()?)
 }
 
-fn identity(database: &Database, format: Format) -> Result<u64, FileError> {
+/// Counts a commit; returns its number.
+fn count(transaction: &WriteTransaction, format: Format) -> Result<u64, FileError> {
+    let mut table = transaction.open_table(table_of(format))?;
+    let commits = 1 + table.get(COMMITS)?.map_or(0, |commits| commits.value());
+    table.insert(COMMITS, commits)?;
+    Ok(commits)
+}
+
+/// What a file says about itself.
+struct Numbers {
+    identity: u64,
+    commits: u64,
+}
+
+fn numbers(database: &Database, format: Format) -> Result<Numbers, FileError> {
     let table = match database.begin_read()?.open_table(table_of(format)) {
         Err(TableError::TableDoesNotExist(_) | TableError::TableTypeMismatch { .. }) => {
             return Err(FileError::Foreign(format.name));
@@ -211,7 +239,8 @@ fn identity(database: &Database, format: Format) -> Result<u64, FileError> {
         Some(found) => return Err(FileError::Version { found, supported: format.version }),
         None => return Err(FileError::Foreign(format.name)),
     }
-    number(IDENTITY)?.ok_or(FileError::Damaged("its identity is missing"))
+    let identity = number(IDENTITY)?.ok_or(FileError::Damaged("its identity is missing"))?;
+    Ok(Numbers { identity, commits: number(COMMITS)?.unwrap_or(0) })
 }
 
 fn table_of(format: Format) -> TableDefinition<'static, &'static str, u64> {

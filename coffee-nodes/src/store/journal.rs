@@ -7,7 +7,10 @@ use coffee_core::{frame::JobId, node::Record};
 use redb::{ReadTransaction, ReadableTable, TableDefinition};
 
 use super::{FileError, Format, StoreFile, pieces};
-use crate::runner::{Store, StoreError};
+use crate::{
+    runner::{Store, StoreError},
+    unique::unique,
+};
 
 const FORMAT: Format = Format { name: "journal", version: 1, cache: 4 << 20 };
 
@@ -25,9 +28,16 @@ const EMITTED: TableDefinition<'_, (u64, u64, u16), ()> = TableDefinition::new("
 /// which opening it tells. What was forgotten leaves room in the file for later records.
 #[derive(Debug)]
 pub struct Journal {
-    file: StoreFile,
+    kept: Kept,
     /// The number of the next frame: higher than all that are there.
     next: u64,
+}
+
+#[derive(Debug)]
+enum Kept {
+    In(StoreFile),
+    /// Nowhere, under this identity.
+    Nowhere(u64),
 }
 
 impl Journal {
@@ -42,17 +52,25 @@ impl Journal {
             transaction.open_table(EMITTED)?;
             Ok(())
         })?;
-        let mut journal = Journal { file, next: 0 };
-        for job in journal.jobs()? {
-            let last = journal.file.read(|transaction| last_frame(transaction, job))?;
-            journal.next = journal.next.max(last.map_or(0, |last| last + 1));
+        let mut next = 0;
+        for job in jobs(&file)? {
+            let last = file.read(|transaction| last_frame(transaction, job))?;
+            next = next.max(last.map_or(0, |last| last + 1));
         }
-        Ok(journal)
+        Ok(Journal { kept: Kept::In(file), next })
+    }
+
+    /// A journal that keeps nothing: each is another one, so jobs that an earlier one was used for are lost.
+    pub fn volatile() -> Self {
+        Journal { kept: Kept::Nowhere(unique() as u64), next: 0 }
     }
 
     /// Drawn at random when the journal was made, and kept: a journal that was lost has another one afterwards.
     pub fn identity(&self) -> u64 {
-        self.file.identity()
+        match &self.kept {
+            Kept::In(file) => file.identity(),
+            Kept::Nowhere(identity) => *identity,
+        }
     }
 
     /// The jobs that it has records of, in order.
@@ -60,19 +78,10 @@ impl Journal {
     /// # Errors
     /// Where the disk fails.
     pub fn jobs(&self) -> Result<Vec<JobId>, StoreError> {
-        self.file.read(|transaction| {
-            let mut jobs = BTreeSet::new();
-            for mark in transaction.open_table(EMITTED)?.iter()? {
-                let (cluster, number, _) = mark?.0.value();
-                jobs.insert(JobId { cluster, number });
-            }
-            let mut behind = Bound::Unbounded;
-            while let Some((cluster, number, ..)) = next_frame(transaction, behind)? {
-                jobs.insert(JobId { cluster, number });
-                behind = Bound::Excluded((cluster, number, u64::MAX, u32::MAX));
-            }
-            Ok(jobs.into_iter().collect())
-        })
+        match &self.kept {
+            Kept::In(file) => jobs(file),
+            Kept::Nowhere(_) => Ok(Vec::new()),
+        }
     }
 
     /// Hands over all records, marks of emission first, then frames job by job; only one frame is in memory at a time.
@@ -80,12 +89,13 @@ impl Journal {
     /// # Errors
     /// The first of `each`, which ends it; or where the disk fails.
     pub fn restore(&self, each: &mut dyn FnMut(Record) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        for mark in self.file.read(marks)? {
+        let Kept::In(file) = &self.kept else { return Ok(()) };
+        for mark in file.read(marks)? {
             each(mark)?;
         }
         let mut behind = Bound::Unbounded;
         loop {
-            let found = self.file.read(|transaction| {
+            let found = file.read(|transaction| {
                 let Some(key) = next_frame(transaction, behind)? else { return Ok(None) };
                 let (cluster, number, frame, _) = key;
                 let table = transaction.open_table(FRAMES)?;
@@ -100,11 +110,12 @@ impl Journal {
 
 impl Store for Journal {
     fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let Kept::In(file) = &self.kept else { return Ok(()) };
         if records.is_empty() {
             return Ok(());
         }
         let mut next = self.next;
-        self.file.write(|transaction| {
+        file.write(|transaction| {
             let mut frames = transaction.open_table(FRAMES)?;
             let mut emitted = transaction.open_table(EMITTED)?;
             for record in records {
@@ -125,14 +136,31 @@ impl Store for Journal {
     }
 
     fn forget(&mut self, job: JobId) -> Result<(), StoreError> {
+        let Kept::In(file) = &self.kept else { return Ok(()) };
         let JobId { cluster, number } = job;
-        self.file.write(|transaction| {
+        file.write(|transaction| {
             let operators = (cluster, number, 0)..=(cluster, number, u16::MAX);
             transaction.open_table(EMITTED)?.retain_in(operators, |_, ()| false)?;
             transaction.open_table(FRAMES)?.retain_in(frames_of(job), |_, _| false)?;
             Ok(())
         })
     }
+}
+
+fn jobs(file: &StoreFile) -> Result<Vec<JobId>, StoreError> {
+    file.read(|transaction| {
+        let mut jobs = BTreeSet::new();
+        for mark in transaction.open_table(EMITTED)?.iter()? {
+            let (cluster, number, _) = mark?.0.value();
+            jobs.insert(JobId { cluster, number });
+        }
+        let mut behind = Bound::Unbounded;
+        while let Some((cluster, number, ..)) = next_frame(transaction, behind)? {
+            jobs.insert(JobId { cluster, number });
+            behind = Bound::Excluded((cluster, number, u64::MAX, u32::MAX));
+        }
+        Ok(jobs.into_iter().collect())
+    })
 }
 
 fn frames_of(JobId { cluster, number }: JobId) -> std::ops::RangeInclusive<FrameKey> {

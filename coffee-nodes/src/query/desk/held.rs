@@ -44,8 +44,7 @@ fn is_believed(heard: Instant, now: Instant) -> bool {
 
 impl Desk {
     /// Whether a node has said within 15 s that its disk holds it up: then jobs may not go on, through no fault of theirs.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for a clock of jobs that don't go on"))]
-    pub fn is_held(&self, now: Now) -> bool {
+    pub(super) fn is_held(&self, now: Now) -> bool {
         self.held.0.values().any(|heard| is_believed(*heard, now.instant))
     }
 

@@ -5,7 +5,7 @@ use coffee_core::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::results::testing::topology;
+use crate::{results::testing::topology, store::damage::withstands};
 
 const KEEP: Duration = Duration::from_secs(1000);
 const STREAM: Stream = Stream { origin: 0, shard: 0 };
@@ -201,4 +201,21 @@ fn what_is_no_frame_for_the_client_is_refused_and_changes_nothing() {
         assert!(store.put(&[frame(1, 1, &answer()), wrong], 5).is_err());
         assert_eq!(store.counts(job(1)).unwrap(), None);
     }
+}
+
+#[test]
+fn damaged_results_are_told_or_whole() {
+    let fill = |folder: &Path| -> Box<dyn std::any::Any> {
+        let store = open(folder);
+        store.put(&[frame(1, 1, &answer())], 5).unwrap();
+        store.put(&[frame(2, 1, &answer()[..3])], 6).unwrap();
+        store.told(job(1)).unwrap();
+        Box::new(store)
+    };
+    let [numbers, ..] = ports();
+    withstands("results", fill, |folder| {
+        let store = ResultsStore::open(folder, topology(), KEEP)?;
+        let pieces: Result<Vec<_>, _> = (0..4).map(|number| store.piece(job(1), numbers, number)).collect();
+        Ok((pieces?, store.counts(job(1))?, store.counts(job(2))?, store.untold()?, store.incomplete()?))
+    });
 }

@@ -9,6 +9,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::damage::withstands;
 
 fn job(number: u64) -> JobId {
     JobId { cluster: 7, number }
@@ -137,6 +138,21 @@ proptest! {
             prop_assert!(records(&journal) == whole);
         }
     }
+}
+
+#[test]
+fn a_damaged_journal_is_told_or_whole() {
+    let fill = |folder: &Path| -> Box<dyn std::any::Any> {
+        let mut journal = Journal::open(folder).unwrap();
+        for number in 0..12 {
+            let mark = Record::Emitted { job: job(number % 3), operator: number as u16 };
+            journal.commit(&[frame(number % 3, 3000 * number as usize, number as u8), mark]).unwrap();
+        }
+        journal.forget(job(2)).unwrap();
+        journal.commit(&[frame(4, 100, 1)]).unwrap();
+        Box::new(journal)
+    };
+    withstands("journal", fill, |folder| Journal::open(folder).map(|journal| records(&journal)));
 }
 
 #[test]
