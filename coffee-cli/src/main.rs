@@ -23,6 +23,7 @@ mod results_node;
 mod run;
 mod serve;
 mod signals;
+mod store;
 mod submit;
 mod summary;
 mod tables;

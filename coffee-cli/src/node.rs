@@ -9,6 +9,7 @@ use coffee_nodes::{
 use crate::{
     failure::Failure,
     serve::{ServeArgs, serve},
+    store::StoreFlags,
 };
 
 /// Runs one worker node: a replica of a stateless stage, or a shard of a stateful one
@@ -26,6 +27,8 @@ pub struct NodeArgs {
     #[arg(long, env = "COFFEE_REPLICA", value_name = "N")]
     replica: Option<u16>,
     #[command(flatten)]
+    store: StoreFlags,
+    #[command(flatten)]
     serve: ServeArgs,
 }
 
@@ -36,8 +39,14 @@ pub fn run(args: &NodeArgs) -> Result<(), Failure> {
         None => ClusterNode::Replica { stage: stage.clone(), index },
     };
     serve(&args.serve, &node, &format!("node {}", args.stage), |server| {
-        let (state, pulses) = (args.serve.cluster.state.clone(), server.pulses.clone());
-        let options = WorkerOptions { stage: stage.clone(), index, state, pulses };
+        let options = WorkerOptions {
+            stage: stage.clone(),
+            index,
+            state: args.serve.cluster.state.clone(),
+            volatile: args.store.volatile,
+            pause: args.store.retry_pause,
+            pulses: server.pulses.clone(),
+        };
         let ready = || server.ready("");
         Ok(worker::run(&server.broker, &server.names, &server.topology, &options, &server.stop, ready)?)
     })

@@ -14,6 +14,7 @@ use crate::{
     duration,
     failure::Failure,
     serve::{LOOK_AROUND, ServeArgs, serve},
+    store::StoreFlags,
 };
 
 /// Runs the query node: it takes jobs, lets them run in turn, and keeps how far they are
@@ -24,6 +25,8 @@ use crate::{
 pub struct QueryNodeArgs {
     #[command(flatten)]
     flags: QueryFlags,
+    #[command(flatten)]
+    store: StoreFlags,
     #[command(flatten)]
     serve: ServeArgs,
 }
@@ -65,6 +68,8 @@ pub fn run(args: &QueryNodeArgs) -> Result<(), Failure> {
             .progress_timeout(progress_timeout)
             .max_running(running.into())
             .max_waiting(waiting.into())
+            .volatile(args.store.volatile)
+            .pause(args.store.retry_pause)
             .stop(server.stop.clone())
             .pulses(server.pulses.clone())
             .check(sales::check_parameters);

@@ -12,6 +12,7 @@ use crate::{
     duration,
     failure::Failure,
     serve::{ServeArgs, serve},
+    store::StoreFlags,
 };
 
 /// Runs the results node: it puts results together and keeps them until they are fetched
@@ -22,6 +23,8 @@ use crate::{
 pub struct ResultsNodeArgs {
     #[command(flatten)]
     flags: ResultsFlags,
+    #[command(flatten)]
+    store: StoreFlags,
     #[command(flatten)]
     serve: ServeArgs,
 }
@@ -43,8 +46,13 @@ impl ResultsFlags {
 
 pub fn run(args: &ResultsNodeArgs) -> Result<(), Failure> {
     serve(&args.serve, &ClusterNode::Results, "results node", |server| {
-        let (state, pulses) = (args.serve.cluster.state.clone(), server.pulses.clone());
-        let options = ResultsOptions { state, keep: args.flags.keep, pulses };
+        let options = ResultsOptions {
+            state: args.serve.cluster.state.clone(),
+            keep: args.flags.keep,
+            volatile: args.store.volatile,
+            pause: args.store.retry_pause,
+            pulses: server.pulses.clone(),
+        };
         let ready = || server.ready("");
         Ok(results::run(&server.broker, &server.names, &server.topology, &options, &server.stop, ready)?)
     })

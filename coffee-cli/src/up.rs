@@ -19,6 +19,7 @@ use crate::{
     results_node::ResultsFlags,
     serve::open_broker,
     signals,
+    store::StoreFlags,
 };
 
 /// Runs a whole cluster on this machine, each node a process of its own
@@ -39,6 +40,8 @@ pub struct UpArgs {
     query: QueryFlags,
     #[command(flatten)]
     results: ResultsFlags,
+    #[command(flatten)]
+    store: StoreFlags,
     /// How many monitors there are; one is enough to have dead nodes started again, more of them replace each other
     #[arg(long, env = "COFFEE_MONITORS", value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=16))]
     monitors: u16,
@@ -110,6 +113,7 @@ impl UpArgs {
             .chain(layout.environment())
             .chain(self.query.environment())
             .chain(self.results.environment())
+            .chain(self.store.environment())
             .chain(self.gateway.environment())
             .chain(self.monitor.environment());
         own.map(|(name, value)| (name.into(), value.into())).collect()

@@ -11,6 +11,7 @@ mod docker;
 pub mod embedded;
 pub mod gateway;
 pub mod generate;
+mod hold;
 pub mod input;
 pub mod job;
 pub mod monitor;
@@ -29,6 +30,7 @@ pub mod up;
 pub mod wire;
 pub mod worker;
 
+pub use hold::RetryPause;
 pub use pulse::{Pulse, Pulses};
 pub use scratch::FileScratch;
 pub use stop::Stop;

@@ -1,7 +1,7 @@
 //! Scratch space in a file without a name: gone with the process, however that ends.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
@@ -17,7 +17,7 @@ pub struct FileScratch {
 }
 
 impl FileScratch {
-    /// In this folder, once it is needed.
+    /// In this folder, once it is needed; made if it is not there.
     pub fn new(folder: &Path) -> Self {
         FileScratch { folder: folder.to_owned(), file: None, length: 0 }
     }
@@ -27,7 +27,10 @@ impl Scratch for FileScratch {
     fn append(&mut self, bytes: &[u8]) -> Result<u64, ScratchError> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(tempfile::tempfile_in(&self.folder)?),
+            none => {
+                fs::create_dir_all(&self.folder)?;
+                none.insert(tempfile::tempfile_in(&self.folder)?)
+            }
         };
         file.seek(SeekFrom::Start(self.length))?;
         file.write_all(bytes)?;

@@ -22,7 +22,7 @@ use coffee_core::{
 };
 use coffee_mom::{Broker, open, testing::rabbitmq::TestBroker};
 use coffee_nodes::{
-    Pulses, Stop,
+    Pulses, RetryPause, Stop,
     client::{Client, ClientError, ClientOptions, Event, Submission},
     cluster::Names,
     gateway::{Gateway, GatewayOptions},
@@ -113,7 +113,14 @@ fn node() {
     let (url, name, state) =
         (env::var("DEADLY_URL").unwrap(), env::var("DEADLY_NAME").unwrap(), env::var("DEADLY_STATE").unwrap());
     let index = env::var("DEADLY_INDEX").unwrap().parse().unwrap();
-    let options = WorkerOptions { stage, index, state: state.into(), pulses: Pulses::default() };
+    let options = WorkerOptions {
+        stage,
+        index,
+        state: state.into(),
+        volatile: false,
+        pause: RetryPause::default(),
+        pulses: Pulses::default(),
+    };
     let stop = Stop::new();
     let parent = stop.clone();
     thread::spawn(move || {
@@ -244,6 +251,8 @@ fn what_ends_its_process_each_time_is_given_up_and_nobody_else_suffers() {
         let results = ResultsOptions {
             state: folder.path().join("results"),
             keep: Duration::from_secs(3600),
+            volatile: false,
+            pause: RetryPause::default(),
             pulses: Pulses::default(),
         };
         let (connection, names, topology, stop) = (&connection, &names, &topology, &stop);

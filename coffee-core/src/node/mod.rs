@@ -180,11 +180,6 @@ impl NodeError {
             _ => false,
         }
     }
-
-    /// Whether it is neither the job nor its data that is to blame: another try may do.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, NodeError::Exec(ExecError::Scratch(_)))
-    }
 }
 
 /// A job that a node can't go on with, or a delivery that it can make nothing of.

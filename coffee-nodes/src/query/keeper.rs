@@ -1,6 +1,6 @@
 //! Decisions that last: each is made, kept durably, and only then answered and told.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
 
@@ -30,6 +30,13 @@ struct Open {
     store: Box<dyn Records>,
 }
 
+/// A store that can't be used for now.
+struct Failing {
+    why: String,
+    attempts: u32,
+    again: Instant,
+}
+
 /// The desk with its store. For one thread at a time: whoever shares it locks it.
 pub(crate) struct Keeper {
     rules: Arc<Rules>,
@@ -37,6 +44,8 @@ pub(crate) struct Keeper {
     clock: Clock,
     /// `None` once something failed half-way: what is kept is read anew before the next decision.
     open: Option<Open>,
+    /// Where the last attempts failed: calls are refused until it is time for another one.
+    failing: Option<Failing>,
     tell: Sender<Control>,
     log: VecDeque<ErrorReport>,
 }
@@ -50,21 +59,20 @@ impl Keeper {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let (rules, log) = (Arc::new(rules), VecDeque::new());
-        let mut keeper = Keeper { rules, open_store, clock, open: None, tell, log };
+        let mut keeper = Keeper { rules, open_store, clock, open: None, failing: None, tell, log };
         keeper.open = Some(keeper.load()?);
         Ok(keeper)
     }
 
     /// Answers a call. Blocks while what it changes is written to disk.
     pub fn call(&mut self, request: QueryRequest) -> Result<QueryReply, QueryError> {
-        let stored = self.act(|desk, now| desk.decide(request, now));
-        stored.unwrap_or_else(|error| Err(QueryError::Store(error.to_string())))
+        self.act(|desk, now| desk.decide(request, now)).unwrap_or_else(|why| Err(QueryError::Store(why)))
     }
 
-    /// Does what time calls for.
+    /// Does what time calls for; where that can't be kept, it is done another time.
     pub fn tick(&mut self) {
-        if let Err(error) = self.act(|desk, now| ((), desk.tick(now))) {
-            log::warn!("the query node can't keep what time calls for: {error}");
+        if let Err(why) = self.act(|desk, now| ((), desk.tick(now))) {
+            log::debug!("what time calls for can't be kept: {why}");
         }
     }
 
@@ -73,7 +81,32 @@ impl Keeper {
         self.log.iter().cloned().collect()
     }
 
-    fn act<T>(&mut self, step: impl FnOnce(&mut Desk, Now) -> (T, Effects)) -> Result<T, StoreError> {
+    /// Takes a step, unless it is known that it can't be kept; says so once, and once when it can be again.
+    fn act<T>(&mut self, step: impl FnOnce(&mut Desk, Now) -> (T, Effects)) -> Result<T, String> {
+        if let Some(failing) = self.failing.as_ref().filter(|failing| Instant::now() < failing.again) {
+            return Err(failing.why.clone());
+        }
+        match self.keep(step) {
+            Ok(answer) => {
+                if self.failing.take().is_some() {
+                    log::warn!("the query node goes on");
+                }
+                Ok(answer)
+            }
+            Err(error) => {
+                let why = error.to_string();
+                let attempts = self.failing.take().map_or(0, |failing| failing.attempts + 1);
+                if attempts == 0 {
+                    log::error!("the query node is held: {why}; who calls it waits, and it tries again until it can");
+                }
+                let again = Instant::now() + self.rules.pause.after(attempts);
+                self.failing = Some(Failing { why: why.clone(), attempts, again });
+                Err(why)
+            }
+        }
+    }
+
+    fn keep<T>(&mut self, step: impl FnOnce(&mut Desk, Now) -> (T, Effects)) -> Result<T, StoreError> {
         // Put back only when all is kept. A commit that fails may have been made all the same, so only the store knows.
         let mut open = match self.open.take() {
             Some(open) => open,
@@ -117,19 +150,21 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, path::Path};
+    use std::{collections::BTreeMap, path::Path, time::Duration};
 
     use crossbeam_channel::{Receiver, bounded};
     use parking_lot::Mutex;
 
     use super::*;
     use crate::{
+        RetryPause,
         job::{JobState, Mark},
         query::{
             effects::Change,
             store::Store,
             testing::{options, spec, topology},
         },
+        store::damage::withstands,
     };
 
     /// A store whose commits fail by chance, before or after they are made.
@@ -156,7 +191,8 @@ mod tests {
             Ok((Box::new(Flaky { store, luck: luck.clone() }) as Box<dyn Records>, kept))
         };
         let (tell, told) = bounded(4);
-        let rules = Rules::new(topology(1), options("not used"));
+        let at_once = RetryPause { first: Duration::ZERO, longest: Duration::ZERO };
+        let rules = Rules::new(topology(1), options("not used").pause(at_once));
         (Keeper::new(rules, Box::new(open), tell, Box::new(Now::read)).unwrap(), told)
     }
 
@@ -194,6 +230,53 @@ mod tests {
         let QueryReply::Jobs(jobs) = insist(&mut keeper, &QueryRequest::List) else { panic!() };
         assert_eq!(jobs.iter().map(|job| job.chunks).collect::<Vec<_>>(), (33..=40).collect::<Vec<_>>());
         assert_eq!(told.len(), 4, "what nobody takes holds up nothing");
+    }
+
+    #[test]
+    fn a_store_that_fails_is_left_alone_for_a_while() {
+        let opened = Arc::new(Mutex::new(0));
+        let count = opened.clone();
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let open = move || {
+            *count.lock() += 1;
+            Store::open(&state).map(|(store, kept)| (Box::new(store) as Box<dyn Records>, kept))
+        };
+        let hour = Duration::from_secs(3600);
+        let pause = RetryPause { first: hour, longest: hour };
+        let rules = Rules::new(topology(1), options("not used").pause(pause));
+        let mut keeper = Keeper::new(rules, Box::new(open), bounded(1).0, Box::new(Now::read)).unwrap();
+        keeper.open = None;
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        std::fs::write(folder.path(), "no folder").unwrap();
+        for _ in 0..5 {
+            keeper.tick();
+            let refused = keeper.call(QueryRequest::List);
+            assert!(matches!(&refused, Err(QueryError::Store(why)) if why.contains("state")), "{refused:?}");
+        }
+        assert_eq!(*opened.lock(), 2, "when it began, and when it failed");
+        std::fs::remove_file(folder.path()).unwrap();
+        keeper.failing = keeper.failing.map(|failing| Failing { again: Instant::now(), ..failing });
+        assert_eq!(keeper.call(QueryRequest::List), Ok(QueryReply::Jobs(Vec::new())));
+        assert!(keeper.failing.is_none());
+    }
+
+    #[test]
+    fn a_damaged_store_is_told_or_whole() {
+        let fill = |folder: &Path| -> Box<dyn std::any::Any> {
+            let state = folder.to_owned();
+            let open = move || Store::open(&state).map(|(store, kept)| (Box::new(store) as Box<dyn Records>, kept));
+            let rules = Rules::new(topology(1), options("not used"));
+            let mut keeper = Keeper::new(rules, Box::new(open), bounded(1).0, Box::new(Now::read)).unwrap();
+            for number in 1..=4 {
+                keeper.call(QueryRequest::Begin { request: number, spec: spec(5) }).unwrap();
+            }
+            let QueryReply::Live(live) = keeper.call(QueryRequest::Live).unwrap() else { panic!() };
+            let job = coffee_core::frame::JobId { cluster: live.cluster, number: 2 };
+            keeper.call(QueryRequest::Cancel { job }).unwrap();
+            Box::new(keeper)
+        };
+        withstands("query", fill, |folder| Store::open(folder).map(|(_, kept)| kept));
     }
 
     #[test]

@@ -17,9 +17,9 @@ use parking_lot::Mutex;
 
 use super::{
     dead_letters::DeadLetters,
-    desk::Now,
+    desk::{Kept, Now},
     error::QueryNodeError,
-    keeper::Keeper,
+    keeper::{Keeper, OpenStore},
     options::QueryOptions,
     publisher::{BACKLOG, Publisher},
     rules::Rules,
@@ -29,6 +29,7 @@ use crate::{
     Pulse, Stop,
     cluster::{Names, Teller, serve_alone},
     job::ErrorReport,
+    runner::StoreError,
     threads::Threads,
 };
 
@@ -61,11 +62,11 @@ impl QueryNode {
         topology: Arc<Topology>,
         options: QueryOptions,
     ) -> Result<Self, QueryNodeError> {
-        let (state, stop, pulses) = (options.state.clone(), options.stop.clone(), options.pulses.clone());
-        let (folder, served) = (state.join("dead-letters"), topology.clone());
-        let open = move || Store::open(&state).map(|(store, kept)| (Box::new(store) as Box<dyn Records>, kept));
+        let (stop, pulses) = (options.stop.clone(), options.pulses.clone());
+        let (folder, served) = (options.state.join("dead-letters"), topology.clone());
+        let open = opener(&options)?;
         let (tell, told) = bounded(BACKLOG);
-        let keeper = Keeper::new(Rules::new(topology, options), Box::new(open), tell, Box::new(Now::read))?;
+        let keeper = Keeper::new(Rules::new(topology, options), open, tell, Box::new(Now::read))?;
         let keeper = Arc::new(Mutex::new(keeper));
 
         let publisher = Publisher { teller: Teller::new(&*broker, &names.control()?)?, told };
@@ -123,6 +124,19 @@ fn dead_letters(broker: &dyn Broker, queue: &Name) -> Result<Box<dyn Consumer>, 
     let deadline = Instant::now() + SETUP;
     broker.declare_queue(&QueueSpec::named(queue.clone()).unbounded(), deadline)?;
     Ok(broker.consumer(queue, ConsumerOptions::default().prefetch(NonZeroU16::MIN), deadline)?)
+}
+
+/// What opens the store.
+fn opener(options: &QueryOptions) -> Result<OpenStore, StoreError> {
+    fn boxed((store, kept): (Store, Kept)) -> (Box<dyn Records>, Kept) {
+        (Box::new(store), kept)
+    }
+    if options.volatile {
+        let open = Store::in_memory()?;
+        return Ok(Box::new(move || open().map(boxed)));
+    }
+    let state = options.state.clone();
+    Ok(Box::new(move || Store::open(&state).map(boxed)))
 }
 
 fn tick(keeper: &Mutex<Keeper>, pulse: &Pulse, stop: &Stop) {

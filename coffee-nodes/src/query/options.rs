@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::{Pulses, Stop};
+use crate::{Pulses, RetryPause, Stop};
 
 /// Tells whether encoded parameters make sense, or why not. Called with those that decode as the plan's.
 pub type CheckParameters = Box<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
@@ -30,6 +30,10 @@ pub struct QueryOptions {
     pub stop: Stop,
     /// Refuses parameters that no answer makes sense for.
     pub check: CheckParameters,
+    /// Keeps nothing on disk: its death ends the cluster, and all jobs with it; the next one founds another.
+    pub volatile: bool,
+    /// How long it waits when its disk is full; who calls it waits, too.
+    pub pause: RetryPause,
     /// Where its loop is watched once it works.
     pub pulses: Pulses,
 }
@@ -48,8 +52,24 @@ impl QueryOptions {
             keep: Duration::from_secs(24 * 60 * 60),
             stop: Stop::new(),
             check: Box::new(|_| Ok(())),
+            volatile: false,
+            pause: RetryPause::default(),
             pulses: Pulses::default(),
         }
+    }
+
+    /// Sets whether nothing is kept on disk.
+    #[must_use]
+    pub fn volatile(mut self, volatile: bool) -> Self {
+        self.volatile = volatile;
+        self
+    }
+
+    /// Sets how long to wait when the disk is full.
+    #[must_use]
+    pub fn pause(mut self, pause: RetryPause) -> Self {
+        self.pause = pause;
+        self
     }
 
     /// Sets where its loop is watched.

@@ -12,6 +12,7 @@ use super::{
     record::{Minted, Shard},
 };
 use crate::{
+    RetryPause,
     input::LINE_LIMIT,
     job::{JobSpec, Manifest},
 };
@@ -43,6 +44,8 @@ pub(super) struct Rules {
     pub client_timeout: Duration,
     pub progress_timeout: Duration,
     pub keep: Duration,
+    /// How long to wait when the disk is full.
+    pub pause: RetryPause,
 }
 
 impl Rules {
@@ -65,6 +68,7 @@ impl Rules {
             client_timeout: options.client_timeout,
             progress_timeout: options.progress_timeout,
             keep: options.keep,
+            pause: options.pause,
         }
     }
 

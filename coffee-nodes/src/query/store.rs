@@ -7,7 +7,7 @@
 //! ```
 //! The file's identity is the cluster's id: drawn when the file is new, and kept.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
@@ -38,12 +38,21 @@ pub(super) trait Records: Send {
 }
 
 /// An open store. No other process has it open.
-pub(super) struct Store(StoreFile);
+pub(super) struct Store(Arc<StoreFile>);
 
 impl Store {
     /// Opens the store in a folder, or founds a cluster there, and reads all of it.
     pub fn open(folder: &Path) -> Result<(Self, Kept), StoreError> {
-        let file = StoreFile::open(folder, FORMAT)?;
+        Self::read(Arc::new(StoreFile::open(folder, FORMAT)?))
+    }
+
+    /// What opens a store in memory, of a new cluster: the same one each time.
+    pub fn in_memory() -> Result<impl Fn() -> Result<(Self, Kept), StoreError> + Send, StoreError> {
+        let file = Arc::new(StoreFile::in_memory(FORMAT)?);
+        Ok(move || Self::read(file.clone()))
+    }
+
+    fn read(file: Arc<StoreFile>) -> Result<(Self, Kept), StoreError> {
         let cluster = file.identity();
         let kept = file.write(|transaction| Tables::open(transaction)?.load(cluster))?;
         Ok((Store(file), kept))

@@ -20,7 +20,7 @@ pub use transport::ResultsTransport;
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     thread::{self, Scope, ScopedJoinHandle},
     time::Duration,
@@ -32,12 +32,16 @@ use crossbeam_channel::bounded;
 
 use self::announcer::{Announcer, BACKLOG};
 use crate::{
-    Pulse, Pulses, Stop,
+    Pulse, Pulses, RetryPause, Stop,
     cluster::{GRACE, JoinError, Known, Membership, Names, Teller},
-    runner::Sharing,
+    hold::Holder,
+    runner::{Sharing, StoreError},
     store::Journal,
     worker::{ShardPlace, forget_ended, run_shard},
 };
+
+/// What the node is called in reports.
+const NODE: &str = "results";
 
 /// How often it is looked whether calls come still.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
@@ -49,6 +53,10 @@ pub struct ResultsOptions {
     pub state: PathBuf,
     /// How long results are kept that nobody takes.
     pub keep: Duration,
+    /// Keeps nothing there but what does not fit into memory: its death loses the results, and fails the jobs that run.
+    pub volatile: bool,
+    /// How long it waits when its disk is full.
+    pub pause: RetryPause,
     /// Where its loops are watched once it works.
     pub pulses: Pulses,
 }
@@ -59,7 +67,8 @@ pub fn stages(topology: &Topology) -> Vec<u16> {
 }
 
 /// Runs a results node until `stop`, which ends it gracefully, and which it triggers itself where it fails. `ready` is called
-/// once it consumes and answers calls. What it had not kept comes again to its next life.
+/// once it consumes and answers calls. What it had not kept comes again to its next life. Once it is ready, a disk that is
+/// full or fails is no error: it lets go of what it has in hand, and begins anew when there is room again.
 ///
 /// # Errors
 /// Where its state can't be used, or the broker or query node refuses; not for a broker that is away, nor for a job of another
@@ -72,43 +81,84 @@ pub fn run(
     stop: &Stop,
     ready: impl FnOnce(),
 ) -> Result<(), ResultsNodeError> {
-    let ResultsOptions { state, keep, pulses } = options;
-    let Some(membership) = Membership::join(broker, names, topology, stop)? else { return Ok(()) };
-    let query = membership.query().clone();
-    let store = Arc::new(ResultsStore::open(state, topology.clone(), *keep)?);
-    let (news, told) = bounded(BACKLOG);
-    let mut shards = Vec::new();
-    for stage in stages(topology) {
-        let (place, journal) = open_stage(&membership, topology, stage, state)?;
-        let target = Target::Stage { stage, shard: place.shard };
-        let consuming = membership.transport(target, Sharing::Alone)?.pulse(place.pulse.clone());
-        shards.push((place, journal, ResultsTransport::new(consuming, store.clone(), news.clone())));
-    }
-    drop(news);
+    let in_memory = || ResultsStore::in_memory(topology.clone(), options.keep).map(Arc::new);
+    // What is complete outlasts a life that ends for want of room for something else.
+    let volatile = options.volatile.then(in_memory).transpose()?;
+    let node = ResultsNode { broker, names, topology, options, volatile };
+    let holder = Holder { broker, names, node: NODE, pause: options.pause, stop };
+    holder.lives(ready, |stop, ready| node.live(stop, ready))
+}
 
-    let teller = Teller::new(&**broker, &names.control()?)?;
-    let announcer = Announcer { store: &store, query: &query, teller, news: told };
-    let known = membership.clone();
-    let may_live = move |job| known.live().knows(job) != Known::Ended;
-    let server = service::serve(broker, names, store.clone(), may_live, stop)?;
-    let ran = thread::scope(|scope| {
-        let mut threads = vec![start(scope, "results announce", stop, || Ok(announcer.run(stop)?))?];
-        for (place, mut journal, mut transport) in shards {
-            pulses.watch(&place.name, &place.pulse);
-            let (membership, name) = (&membership, place.name.clone());
-            let run = move || Ok(run_shard(membership, topology, &place, &mut journal, &mut transport)?);
-            threads.push(start(scope, &name, stop, run)?);
+/// What a results node is in all of its lives.
+struct ResultsNode<'a> {
+    broker: &'a Arc<dyn Broker>,
+    names: &'a Names,
+    topology: &'a Arc<Topology>,
+    options: &'a ResultsOptions,
+    /// The results, where they are not kept on disk.
+    volatile: Option<Arc<ResultsStore>>,
+}
+
+impl ResultsNode<'_> {
+    fn live(&self, stop: &Stop, ready: &mut dyn FnMut()) -> Result<(), ResultsNodeError> {
+        let ResultsNode { broker, names, topology, .. } = *self;
+        let Some(membership) = Membership::join(broker, names, topology, stop)? else { return Ok(()) };
+        let query = membership.query().clone();
+        let store = self.store()?;
+        let (news, told) = bounded(BACKLOG);
+        let mut shards = Vec::new();
+        for stage in stages(topology) {
+            let (place, journal) = self.open_stage(&membership, stage)?;
+            let target = Target::Stage { stage, shard: place.shard };
+            let consuming = membership.transport(target, Sharing::Alone)?.pulse(place.pulse.clone());
+            shards.push((place, journal, ResultsTransport::new(consuming, store.clone(), news.clone())));
         }
-        ready();
-        let served = watch(&server, stop);
-        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(ResultsNodeError::Panicked)));
-        joined.fold(served, Result::and)
-    });
-    // Calls that are not answered by then are made again.
-    let _ = server.stop(stop.deadline(GRACE));
-    match membership.lost() {
-        Some(lost) => Err(JoinError::Lost(lost).into()),
-        None => ran,
+        drop(news);
+
+        let teller = Teller::new(&**broker, &names.control()?)?;
+        let announcer = Announcer { store: &store, query: &query, teller, news: told };
+        let known = membership.clone();
+        let may_live = move |job| known.live().knows(job) != Known::Ended;
+        let server = service::serve(broker, names, store.clone(), may_live, stop)?;
+        let ran = thread::scope(|scope| {
+            let mut threads = vec![start(scope, "results announce", stop, || Ok(announcer.run(stop)?))?];
+            for (place, mut journal, mut transport) in shards {
+                self.options.pulses.watch(&place.name, &place.pulse);
+                let (membership, name) = (&membership, place.name.clone());
+                let run = move || Ok(run_shard(membership, topology, &place, &mut journal, &mut transport)?);
+                threads.push(start(scope, &name, stop, run)?);
+            }
+            ready();
+            let served = watch(&server, stop);
+            let joined = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(ResultsNodeError::Panicked)));
+            joined.fold(served, Result::and)
+        });
+        // Calls that are not answered by then are made again.
+        let _ = server.stop(stop.deadline(GRACE));
+        match membership.lost() {
+            Some(lost) => Err(JoinError::Lost(lost).into()),
+            None => ran,
+        }
+    }
+
+    fn store(&self) -> Result<Arc<ResultsStore>, StoreError> {
+        let ResultsOptions { state, keep, .. } = self.options;
+        match &self.volatile {
+            Some(store) => Ok(store.clone()),
+            None => Ok(Arc::new(ResultsStore::open(state, self.topology.clone(), *keep)?)),
+        }
+    }
+
+    /// The one shard of a stage, and what is left of its journal.
+    fn open_stage(&self, membership: &Arc<Membership>, stage: u16) -> Result<(ShardPlace, Journal), ResultsNodeError> {
+        let ResultsOptions { state, volatile, .. } = self.options;
+        let found = self.topology.stages().get(usize::from(stage));
+        let name = found.map(|stage| stage.name.clone()).unwrap_or_default();
+        let scratch = state.join(&name);
+        let mut journal = if *volatile { Journal::volatile() } else { Journal::open(&scratch.join("journal"))? };
+        let place = ShardPlace { stage, shard: 0, name, scratch, pulse: Pulse::default() };
+        forget_ended(membership, &place, &mut journal)?;
+        Ok((place, journal))
     }
 }
 
@@ -121,21 +171,6 @@ fn watch(server: &Server, stop: &Stop) -> Ended {
         }
     }
     Ok(())
-}
-
-/// The one shard of a stage, and what is left of its journal.
-fn open_stage(
-    membership: &Arc<Membership>,
-    topology: &Topology,
-    stage: u16,
-    state: &Path,
-) -> Result<(ShardPlace, Journal), ResultsNodeError> {
-    let name = topology.stages().get(usize::from(stage)).map(|stage| stage.name.clone()).unwrap_or_default();
-    let scratch = state.join(&name);
-    let mut journal = Journal::open(&scratch.join("journal"))?;
-    let place = ShardPlace { stage, shard: 0, name, scratch, pulse: Pulse::default() };
-    forget_ended(membership, &place, &mut journal)?;
-    Ok((place, journal))
 }
 
 type Ended = Result<(), ResultsNodeError>;

@@ -21,6 +21,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use super::*;
 use crate::cluster::{QueryClient, declare_links};
 use crate::{
+    RetryPause,
     chunk::{chunk_frame, end_frame},
     cluster::{Control, Heard, Listener, ResultsError, ResultsReply, ResultsRequest},
     job::{JobSpec, JobState, Manifest, TableManifest},
@@ -90,7 +91,13 @@ impl Site {
         let (broker, names, topology) = (broker.clone(), self.names.clone(), topology.clone());
         let (stop, options) = (
             Stop::new(),
-            ResultsOptions { state: self.state(), keep: Duration::from_secs(600), pulses: Pulses::default() },
+            ResultsOptions {
+                state: self.state(),
+                keep: Duration::from_secs(600),
+                volatile: false,
+                pause: RetryPause::default(),
+                pulses: Pulses::default(),
+            },
         );
         let (tell, ready) = bounded(1);
         let stopped = stop.clone();

@@ -32,7 +32,11 @@ use coffee_core::{
     plan::Target,
 };
 
-use crate::{input::InputError, job::now_ms, store::Work};
+use crate::{
+    input::InputError,
+    job::now_ms,
+    store::{Work, is_passing},
+};
 
 /// How long an idle runner waits at most before it looks around: not a latency, as whatever comes ends the wait.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
@@ -332,8 +336,7 @@ impl Runner<'_> {
     }
 
     fn fail(&mut self, failure: Failure) -> Result<(), RunnerError> {
-        // It is this node that is wrong here (invariant 7), or that has no room: not the job.
-        if matches!(failure.error, NodeError::Topology) || failure.error.is_transient() {
+        if is_of_the_node(&failure.error) {
             return Err(failure.error.into());
         }
         let Failure { job, tag, .. } = failure;
@@ -348,4 +351,9 @@ impl Runner<'_> {
         self.course.registered.remove(&job);
         self.jobs.forgotten(job)
     }
+}
+
+/// Whether it is the node that is wrong, and not the job: it has another topology (invariant 7), or no room on its disk.
+pub(crate) fn is_of_the_node(error: &NodeError) -> bool {
+    matches!(error, NodeError::Topology) || is_passing(error)
 }

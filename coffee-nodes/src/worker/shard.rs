@@ -46,6 +46,7 @@ pub fn run_shard(
     let scratch = place.scratch.clone();
     let make = Box::new(move || -> Box<dyn Scratch> { Box::new(FileScratch::new(&scratch)) });
     let mut node = ShardNode::new(topology.clone(), place.stage, place.shard, make).giving_up();
+    unless_stopped(jobs.returned())?;
     unless_stopped(restore(&mut node, journal, &mut jobs, &place.pulse))?;
     unless_stopped(runner::run(&mut node, transport, journal, &mut jobs))
 }
@@ -106,9 +107,8 @@ fn restore(
         Ok(())
     })?;
     for (job, failure) in failures {
-        // With its own topology, or with room, the job goes on.
-        if matches!(failure.error, NodeError::Topology) || failure.error.is_transient() {
-            return Err(failure.error.into());
+        if runner::is_of_the_node(&failure.error) {
+            return Err(failure.error.into()); // with its own topology, or with room, the job goes on
         }
         jobs.fail(failure)?;
         node.step(Event::Forget(job), &mut Vec::new()).map_err(|failure| failure.error)?;
