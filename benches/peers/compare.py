@@ -26,7 +26,8 @@ def arguments():
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each, after one to warm up (default: 5)")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that has the peers (default: this one)")
     parser.add_argument("--cluster", action="append", default=[], metavar="NAME=HOST:PORT",
-                        help="a gateway of a running cluster to submit to as well; may be repeated")
+                        help="a gateway of a running cluster to submit to as well; may be repeated: then the others are compared with the first, round by round")
+    parser.add_argument("--no-peers", action="store_true", help="leaves the peers out")
     parsed = parser.parse_args()
     if parsed.runs < 1:
         parser.error("--runs must be at least 1")
@@ -36,9 +37,10 @@ def arguments():
 def commands(options, work):
     """Each program's command line and the folder that it answers into."""
     clusters = dict(named.split("=", 1) for named in options.cluster)
-    outs = {name: work / name for name in ["coffee", *PEERS, *clusters]}
+    peers = [] if options.no_peers else PEERS
+    outs = {name: work / name for name in ["coffee", *peers, *clusters]}
     lines = {"coffee": [options.coffee, "run", str(options.data), "--out", str(outs["coffee"]), "--quiet"]}
-    for peer in PEERS:
+    for peer in peers:
         lines[peer] = [options.python, str(HERE / f"peer_{peer}.py"), str(options.data), str(outs[peer])]
     for name, gateway in clusters.items():
         lines[name] = [options.coffee, "submit", str(options.data), "--gateway", gateway, "--out", str(outs[name]), "--quiet"]
@@ -73,7 +75,9 @@ def measure(options):
     with tempfile.TemporaryDirectory(prefix="coffee-peers-") as work:
         programs = commands(options, pathlib.Path(work))
         for number in range(options.runs + 1):
-            for name, (line, _) in programs.items():
+            # In turn from either end: whoever comes first finds the machine as the last one left it.
+            turn = list(programs.items())[:: 1 if number % 2 == 0 else -1]
+            for name, (line, _) in turn:
                 taken = run(name, line)
                 if number > 0:
                     times.setdefault(name, []).append(taken)
@@ -82,7 +86,7 @@ def measure(options):
     return times
 
 
-def show(times):
+def show(times, clusters):
     print(f"{'seconds':<24}{'min':>8}{'median':>8}{'max':>8}")
 
     def line(label, values):
@@ -90,13 +94,17 @@ def show(times):
 
     for name, taken in times.items():
         line(f"{name}, whole process", [whole for whole, _ in taken])
-    for peer in PEERS:
+    peers = [peer for peer in PEERS if peer in times]
+    for peer in peers:
         line(f"{peer}, inside", [inside for _, inside in times[peer]])
     for name in (name for name in times if name not in PEERS):
         whole = statistics.median(whole for whole, _ in times[name])
-        for peer in PEERS:
+        for peer in peers:
             inside = statistics.median(inside for _, inside in times[peer])
             print(f"{name}'s whole process takes {whole / inside:.2f} of {peer}'s time inside")
+    for name in clusters[1:]:
+        ratios = [one[0] / other[0] for one, other in zip(times[name], times[clusters[0]])]
+        line(f"{name} / {clusters[0]}", ratios)
 
 
 def main():
@@ -104,7 +112,7 @@ def main():
     size = sum(path.stat().st_size for path in options.data.glob("*/*.csv"))
     load = os.getloadavg()[0]
     print(f"{options.data}: {size / 1e6:.0f} MB; {os.cpu_count()} cores, load {load:.2f} before the first run")
-    show(measure(options))
+    show(measure(options), [named.split("=", 1)[0] for named in options.cluster])
 
 
 if __name__ == "__main__":
