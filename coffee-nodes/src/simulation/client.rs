@@ -23,15 +23,22 @@ const WINDOW: usize = 4;
 pub enum Answer {
     /// The rows of each sink that was asked for, encoded, and what was counted.
     Done {
-        /// By sink.
-        rows: Vec<(String, Vec<u8>)>,
-        /// By operator, in plan order.
+        /// By sink; `None` where the result can't be had, as an operator failed on what it depends on.
+        rows: Vec<(String, Option<Vec<u8>>)>,
+        /// By operator, in plan order; none where results can't be had.
         counts: Vec<Count>,
     },
     /// It failed, for this reason.
     Failed(String),
     /// Its client cancelled it.
     Cancelled,
+}
+
+impl Answer {
+    /// Whether it lacks results, though the job was done.
+    pub(super) fn lacks_results(&self) -> bool {
+        matches!(self, Answer::Done { rows, .. } if rows.iter().any(|(_, rows)| rows.is_none()))
+    }
 }
 
 /// A chunk on its way: whose, in which session, of which table, and its number.
@@ -61,7 +68,7 @@ pub(super) struct Client {
     gateway: Option<Gateway>,
     admitted: bool,
     ports: Vec<(String, Port)>,
-    rows: Vec<(String, Vec<u8>)>,
+    rows: Vec<(String, Option<Vec<u8>>)>,
     piece: u64,
     pub answer: Option<Answer>,
 }
@@ -197,17 +204,24 @@ impl Client {
             let mut counts: Vec<Count> = counts;
             counts.sort_by_key(|count| count.operator);
             let rows = std::mem::take(&mut self.rows);
+            if rows.iter().any(|(_, rows)| rows.is_none()) {
+                counts.clear(); // of what is lost they say nothing certain
+            }
             return self.end(Answer::Done { rows, counts });
         };
         match self.results.piece(job, port, self.piece).map_err(broken)? {
             Some(ResultsReply::Piece { payload, last }) => {
                 if self.piece == 0 {
-                    self.rows.push((name, Vec::new()));
+                    self.rows.push((name, Some(Vec::new())));
                 }
-                if let Some((_, rows)) = self.rows.last_mut() {
+                if let Some((_, Some(rows))) = self.rows.last_mut() {
                     rows.extend_from_slice(&payload);
                 }
                 self.piece = if last { 0 } else { self.piece + 1 };
+                Ok(())
+            }
+            Some(ResultsReply::Failed { .. }) if self.piece == 0 => {
+                self.rows.push((name, None));
                 Ok(())
             }
             other => Err(format!("job {job} is done, but asked for a piece the results node answered {other:?}")),

@@ -60,6 +60,12 @@ pub(super) struct Site {
     pub sabotage: Option<Sabotage>,
 }
 
+/// From the identity of a process's disk to that of its next.
+const NEXT_DISK: u64 = 1 << 32;
+
+/// How long a process that was asked to stop may take for what it has in hand: in a simulation no time goes by.
+const GRACE: Duration = Duration::from_secs(3600);
+
 /// A process's place in the system.
 pub(super) struct Process {
     pub name: Rc<str>,
@@ -79,6 +85,7 @@ struct Life {
     jobs: Mortal<ProcessJobs>,
     course: Course,
     live: Arc<LiveJobs>,
+    stop: Stop,
     _broker: FaultyBroker,
 }
 
@@ -112,6 +119,27 @@ impl Process {
     /// Its process dies: what it had not acked comes again.
     pub fn kill(&mut self) {
         self.life = None;
+    }
+
+    /// It takes nothing new, and ends once what it has in hand is done.
+    pub fn ask_to_stop(&self) {
+        if let Some(life) = &self.life {
+            life.stop.trigger();
+        }
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.stop.is_triggered())
+    }
+
+    /// Its disk is replaced by an empty one; false where it has none.
+    pub fn lose_disk(&mut self) -> bool {
+        let keeps = matches!(self.kind, Kind::Shard(..) | Kind::Results(_));
+        if keeps {
+            self.disk = Disk::default();
+            self.identity += NEXT_DISK;
+        }
+        keeps
     }
 
     /// Tells it what was told to all.
@@ -154,10 +182,13 @@ impl Process {
         let mut jobs = Mortal { inner: jobs, shared: shared.clone(), name: self.name.clone() };
         let mut store = Mortal { inner: self.disk.clone(), shared: shared.clone(), name: self.name.clone() };
         self.forget_ended(&live, &mut store, &mut jobs)?;
+        jobs.inner.returned()?;
         let node = self.node(topology)?;
+        let stop = Stop::new();
         let consume = |stage, shard, sharing| -> Result<BrokerTransport, TransportError> {
             let target = Target::Stage { stage, shard };
-            Ok(BrokerTransport::new(&broker, links, target, sharing, Stop::new())?.ended(live.watch()))
+            let transport = BrokerTransport::new(&broker, links, target, sharing, stop.clone())?;
+            Ok(transport.ended(live.watch()).grace(GRACE))
         };
         let transport: Box<dyn Transport> = match self.kind {
             Kind::Entry => {
@@ -178,7 +209,7 @@ impl Process {
             None => node,
         };
         let transport = Mortal { inner: transport, shared: shared.clone(), name: self.name.clone() };
-        self.life = Some(Life { node, transport, store, jobs, course: Course::default(), live, _broker: broker });
+        self.life = Some(Life { node, transport, store, jobs, course: Course::default(), live, stop, _broker: broker });
         Ok(())
     }
 

@@ -103,6 +103,12 @@ pub(super) struct ProcessJobs {
 }
 
 impl ProcessJobs {
+    /// Tells with which store a life begins.
+    pub fn returned(&self) -> Result<(), RunnerError> {
+        let Some((stage, shard, store)) = self.keeps else { return Ok(()) };
+        self.ask(QueryRequest::Returned { stage, shard, store }).map(drop)
+    }
+
     fn ask(&self, request: QueryRequest) -> Result<bool, RunnerError> {
         match self.query.call(request) {
             Ok(_) => Ok(true),

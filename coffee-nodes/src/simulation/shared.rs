@@ -21,6 +21,8 @@ pub(super) struct Shared {
     /// One operation in so many is a process's last; 0: none.
     death_rate: Cell<usize>,
     notes: Option<RefCell<Vec<String>>>,
+    /// Whether a process has lost what it had kept.
+    lost_disks: Cell<bool>,
 }
 
 impl Shared {
@@ -29,7 +31,8 @@ impl Shared {
         let fate = Fate::default();
         fate.doom(planned);
         let (choices, notes) = (choices.into(), notes.then(RefCell::default));
-        let shared = Shared { choices, fate, deaths: Cell::new(0), death_rate: Cell::new(0), notes };
+        let (deaths, death_rate, lost_disks) = Default::default();
+        let shared = Shared { choices, fate, deaths, death_rate, notes, lost_disks };
         // Some runs are without deaths, some full of them.
         shared.death_rate.set([0, 300, 80, 25][shared.below(4)]);
         shared
@@ -56,6 +59,19 @@ impl Shared {
             let operation = self.fate.operations() + self.below(8) as u64;
             self.fate.doom(Some(Last { operation, done: self.once_in(2) }));
         }
+    }
+
+    /// Whether whoever has died loses what it had kept, too: in few runs, and there once, as its jobs then fail.
+    pub fn loses_disks(&self) -> bool {
+        !self.lost_disks.get() && self.once_in(40)
+    }
+
+    pub fn lose_disk(&self) {
+        self.lost_disks.set(true);
+    }
+
+    pub fn lost_disks(&self) -> bool {
+        self.lost_disks.get()
     }
 
     /// Notes what has happened.

@@ -25,21 +25,55 @@ const SEEDS: u64 = 10_000;
 type Sale = (u8, u32);
 type Name = (u8, u64, String);
 
+/// The least large amount, how many of each parity are best, and which operator panics at [`DEADLY`].
+type Asked = (u32, u8, Poison);
+
+/// An operator that panics at a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+enum Poison {
+    Nowhere,
+    /// In a stateless chain.
+    Columns,
+    /// In a shard's emission.
+    Named,
+}
+
+/// The key that is poison.
+const DEADLY: u8 = 7;
+
+impl Poison {
+    fn at(self, place: Poison, key: u8) {
+        assert!(self != place || key != DEADLY, "on purpose");
+    }
+}
+
 /// Sums by key, the best few sums of each parity, joined with names; and the large sales as they are.
 fn plan() -> Arc<coffee_core::plan::Plan> {
-    let plan = PlanBuilder::<(u32, u8)>::new();
+    let plan = PlanBuilder::<Asked>::new();
     let (names_table, names) = plan.rows::<Name>("names");
     let (sales_table, sales) = plan.rows::<Sale>("sales");
     let _ = (names_table, sales_table);
-    let large = sales.filter("large", |p: &(u32, u8)| AtLeast::new(|sale: &Sale| sale.1, p.0));
-    large.map("columns", |_| |sale: &Sale| (sale.1, sale.0)).sink("large-sales");
+    let large = sales.filter("large", |p: &Asked| AtLeast::new(|sale: &Sale| sale.1, p.0));
+    let columns = |p: &Asked| {
+        let poison = p.2;
+        move |sale: &Sale| {
+            poison.at(Poison::Columns, sale.0);
+            (sale.1, sale.0)
+        }
+    };
+    large.map("columns", columns).sink("large-sales");
     sales
         .aggregate("sums", |_| {
             GroupBy::new(|sale: &Sale| Some(sale.0), Sum::<_, u64>::new(|sale: &Sale| u64::from(sale.1)))
         })
         .maximize("best", |p| TopBy::new(|r: &(u8, u64)| r.0 % 2, |r: &(u8, u64)| (Reverse(r.1), r.0), p.1.into()))
-        .join("named", names, |_| {
-            Lookup::new(|r: &(u8, u64)| r.0, |n: &Name| n.0, |r: &(u8, u64), n: &Name| (r.1, n.2.clone()))
+        .join("named", names, |p| {
+            let poison = p.2;
+            let joined = move |r: &(u8, u64), n: &Name| {
+                poison.at(Poison::Named, r.0);
+                (r.1, n.2.clone())
+            };
+            Lookup::new(|r: &(u8, u64)| r.0, |n: &Name| n.0, joined)
         })
         .sink("best-names");
     Arc::new(plan.build().unwrap())
@@ -76,8 +110,10 @@ fn topology(staged: bool, shards: u16, replicas: u16, combine: bool) -> Arc<Topo
 type Large = (u32, u8);
 type BestName = (u64, String);
 
-/// What each sink must yield, computed plainly.
-fn expected(sales: &[Sale], names: &[Name], (least, limit): (u32, u8)) -> (Vec<Large>, Vec<BestName>) {
+/// What each sink must yield, computed plainly; `None` where an operator panics on the way to it.
+type Expected = (Option<Vec<Large>>, Option<Vec<BestName>>);
+
+fn expected(staged: bool, sales: &[Sale], names: &[Name], (least, limit, poison): Asked) -> Expected {
     let mut large: Vec<Large> = sales.iter().filter(|sale| sale.1 >= least).map(|sale| (sale.1, sale.0)).collect();
     large.sort();
     let mut sums: BTreeMap<u8, u64> = BTreeMap::new();
@@ -90,9 +126,15 @@ fn expected(sales: &[Sale], names: &[Name], (least, limit): (u32, u8)) -> (Vec<L
         best.extend(group.into_iter().take(limit.into()));
     }
     let first = |key: u8| names.iter().find(|name| name.0 == key).map(|name| name.2.clone());
-    let mut named: Vec<BestName> = best.into_iter().filter_map(|(key, sum)| Some((sum, first(key)?))).collect();
+    let joined: Vec<(u8, BestName)> =
+        best.into_iter().filter_map(|(key, sum)| Some((key, (sum, first(key)?)))).collect();
+    let in_columns = poison == Poison::Columns && large.iter().any(|(_, key)| *key == DEADLY);
+    let in_named = poison == Poison::Named && joined.iter().any(|(key, _)| *key == DEADLY);
+    let mut named: Vec<BestName> = joined.into_iter().map(|(_, named)| named).collect();
     named.sort();
-    (large, named)
+    // What one stage does with a chunk fails as a whole.
+    let best_fails = in_named || in_columns && !staged;
+    ((!in_columns).then_some(large), (!best_fails).then_some(named))
 }
 
 fn rows<R: coffee_core::operator::Row>(mut bytes: &[u8]) -> Vec<R> {
@@ -106,7 +148,8 @@ fn rows<R: coffee_core::operator::Row>(mut bytes: &[u8]) -> Vec<R> {
 /// Some jobs over one topology, all drawn from a seed; their answers are compared with those that are computed plainly.
 fn system(seed: u64) -> Simulation {
     let mut random = fastrand::Rng::with_seed(seed);
-    let topology = topology(random.bool(), random.u16(1..4), random.u16(1..4), random.bool());
+    let staged = random.bool();
+    let topology = topology(staged, random.u16(1..4), random.u16(1..4), random.bool());
     let mut jobs = Vec::new();
     let mut right = Vec::new();
     for _ in 0..random.usize(1..4) {
@@ -115,18 +158,19 @@ fn system(seed: u64) -> Simulation {
         let length = if random.u8(..40) == 0 { 150_000 } else { 4 };
         let names: Vec<Name> =
             (0..random.u64(..16)).map(|at| (random.u8(..12), at, "x".repeat(random.usize(..length)))).collect();
-        let asked = (random.u32(..50), random.u8(1..6));
+        let poison = [Poison::Nowhere, Poison::Nowhere, Poison::Columns, Poison::Named][random.usize(..4)];
+        let asked = (random.u32(..50), random.u8(1..6), poison);
         let job = SimulatedJob::new(&topology, &asked).unwrap();
         let job = job.rows("names", &names, random.usize(1..20)).unwrap();
         let job = job.rows("sales", &sales, random.usize(1..20)).unwrap();
         jobs.push(if random.u8(..4) == 0 { job.may_be_cancelled() } else { job });
-        right.push(expected(&sales, &names, asked));
+        right.push(expected(staged, &sales, &names, asked));
     }
     let simulation = Simulation::new(topology, jobs).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
     for (answer, (large, named)) in simulation.reference().iter().zip(right) {
         let Answer::Done { rows: found, .. } = answer else { panic!("seed {seed}: {answer:?}") };
-        let of = |sink: &str| found.iter().find(|(name, _)| name == sink).map(|(_, rows)| rows.as_slice()).unwrap();
-        assert_eq!((rows(of("large-sales")), rows(of("best-names"))), (large, named), "seed {seed}");
+        let of = |sink: &str| found.iter().find(|(name, _)| name == sink).unwrap().1.as_deref();
+        assert_eq!((of("large-sales").map(rows), of("best-names").map(rows)), (large, named), "seed {seed}");
     }
     simulation
 }
@@ -170,13 +214,16 @@ fn a_run_is_made_again() {
 
 #[test]
 fn no_death_at_any_operation_shows() {
-    for (staged, shards) in [(false, 2), (true, 1)] {
+    for (staged, shards, poison) in
+        [(false, 2, Poison::Nowhere), (true, 1, Poison::Nowhere), (true, 1, Poison::Columns), (false, 1, Poison::Named)]
+    {
         let topology = topology(staged, shards, 2, true);
-        let sales: Vec<Sale> = (0..8).map(|at| (at % 5, u32::from(at) * 7)).collect();
-        let names: Vec<Name> = (0..5).map(|at| (at, at.into(), "n".into())).collect();
-        let job = SimulatedJob::new(&topology, &(20_u32, 2_u8)).unwrap();
+        let sales: Vec<Sale> = (0..8).map(|at| (at % 5 + 3, u32::from(at) * 7)).collect();
+        let names: Vec<Name> = (3..8).map(|at| (at, at.into(), "n".into())).collect();
+        let job = SimulatedJob::new(&topology, &(20_u32, 3_u8, poison)).unwrap();
         let job = job.rows("names", &names, 3).unwrap().rows("sales", &sales, 4).unwrap();
         let simulation = Simulation::new(topology, vec![job]).unwrap();
+        assert_eq!(simulation.reference()[0].lacks_results(), poison != Poison::Nowhere);
         let runs = simulation.run_all_deaths().unwrap_or_else(|broken| panic!("{broken}"));
         assert!(runs > 300, "{runs} runs");
     }
@@ -300,7 +347,7 @@ fn same_stream(one: &PartMeta, other: &PartMeta) -> bool {
 #[test]
 fn a_maximizer_over_partial_sums_answers_otherwise() {
     let wrong = |sale: &Sale| Some((sale.0, sale.1 % 2)); // a key's sum in two parts
-    let plan = PlanBuilder::<(u32, u8)>::new();
+    let plan = PlanBuilder::<Asked>::new();
     let (_, sales) = plan.rows::<Sale>("sales");
     sales
         .aggregate("sums", move |_| GroupBy::new(wrong, Sum::<_, u64>::new(|sale: &Sale| u64::from(sale.1))))
@@ -313,10 +360,11 @@ fn a_maximizer_over_partial_sums_answers_otherwise() {
     let topology = Arc::new(Topology::new(plan.clone(), &Placement::of(&plan)).unwrap());
     let sales: Vec<Sale> = (0..40).map(|at| (at % 7, u32::from(at))).collect();
     let names: Vec<Name> = (0..7).map(|at| (at, at.into(), "n".into())).collect();
-    let job = SimulatedJob::new(&topology, &(0_u32, 3_u8)).unwrap().rows("sales", &sales, 5).unwrap();
+    let job = SimulatedJob::new(&topology, &(0_u32, 3_u8, Poison::Nowhere)).unwrap().rows("sales", &sales, 5).unwrap();
     let simulation = Simulation::new(topology, vec![job]).unwrap();
     let [Answer::Done { rows: found, .. }] = simulation.reference() else { panic!() };
-    assert_ne!(rows::<BestName>(&found[0].1), expected(&sales, &names, (0, 3)).1);
+    let right = expected(true, &sales, &names, (0, 3, Poison::Nowhere)).1;
+    assert_ne!(found[0].1.as_deref().map(rows::<BestName>), right);
 }
 
 #[test]

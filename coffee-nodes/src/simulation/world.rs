@@ -1,9 +1,15 @@
 //! One run of a simulated system: who does what when is a matter of choice.
 
-use std::{cell::RefCell, fmt::Write, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    fmt::Write,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use coffee_core::plan::Topology;
-use coffee_mom::MemoryBroker;
+use coffee_core::plan::{Target, Topology};
+use coffee_mom::{Broker, ConsumerOptions, MemoryBroker};
 use crossbeam_channel::{Receiver, unbounded};
 
 use super::{
@@ -53,6 +59,8 @@ pub(super) struct Setup<'a> {
 pub(super) struct Ran {
     /// What each client got, or what went wrong.
     pub answers: Result<Vec<Answer>, String>,
+    /// Whether a process came back without what it had kept.
+    pub lost_disks: bool,
     pub choices: Vec<u32>,
     pub operations: u64,
     pub notes: Vec<String>,
@@ -62,9 +70,9 @@ pub(super) struct Ran {
 pub(super) fn run(setup: Setup<'_>, choices: Choices, planned: Option<Last>, notes: bool) -> Ran {
     let shared = Rc::new(Shared::new(choices, planned, notes));
     let answers = World::new(setup, &shared).and_then(World::run);
-    let (operations, notes) = (shared.fate.operations(), shared.notes());
+    let (operations, notes, lost_disks) = (shared.fate.operations(), shared.notes(), shared.lost_disks());
     let choices = Rc::into_inner(shared).map(Shared::made).unwrap_or_default();
-    Ran { answers, choices, operations, notes }
+    Ran { answers, lost_disks, choices, operations, notes }
 }
 
 struct World {
@@ -74,6 +82,8 @@ struct World {
     /// Whose turn it is, of the processes and then the clients.
     next: usize,
     steps: usize,
+    /// Dead letters that have come.
+    letters: usize,
 }
 
 impl World {
@@ -98,7 +108,7 @@ impl World {
             clients,
             sabotage,
         };
-        Ok(World { processes: process::all(topology, ENTRIES), site, news: told, next: 0, steps: 0 })
+        Ok(World { processes: process::all(topology, ENTRIES), site, news: told, next: 0, steps: 0, letters: 0 })
     }
 
     fn run(mut self) -> Result<Vec<Answer>, String> {
@@ -107,7 +117,11 @@ impl World {
             if self.is_over() {
                 self.check_nothing_is_left()?;
                 let mut clients = self.site.clients.borrow_mut();
-                return Ok(clients.iter_mut().filter_map(|client| client.answer.take()).collect());
+                let answers: Vec<Answer> = clients.iter_mut().filter_map(|client| client.answer.take()).collect();
+                if answers.iter().any(Answer::lacks_results) && self.letters == 0 {
+                    return Err("results can't be had, and nobody is told why".to_owned());
+                }
+                return Ok(answers);
             }
         }
         Err(format!("it does not end: {}", self.describe()))
@@ -148,6 +162,9 @@ impl World {
         shared.doom();
         if shared.once_in(40) {
             process.refresh(site)?;
+        }
+        if shared.once_in(400) {
+            process.ask_to_stop();
         }
         for _ in 0..=shared.below(TURNS) {
             let turned = process.turn();
@@ -228,10 +245,26 @@ impl World {
         for job in self.site.results.incomplete().map_err(|error| error.to_string())? {
             let _ = write!(left, " results of job {job};");
         }
+        self.letters = self.take_letters()?;
         for (queue, messages) in self.site.links.waiting(&*self.site.broker) {
             let _ = write!(left, " {messages} messages in {queue};");
         }
         if left.is_empty() { Ok(()) } else { Err(format!("something is left:{left}")) }
+    }
+
+    /// What people find of what was given up.
+    fn take_letters(&self) -> Result<usize, String> {
+        let Site { broker, links, .. } = &self.site;
+        let Some(queue) = links.queue(Target::DeadLetters) else { return Ok(0) };
+        let deadline = Instant::now() + KEEP;
+        let consumer = broker.consumer(queue, ConsumerOptions::default(), deadline);
+        let mut consumer = consumer.map_err(|error| error.to_string())?;
+        let mut letters = 0;
+        while let Ok(delivery) = consumer.deliveries().try_recv() {
+            consumer.ack(delivery.tag).map_err(|error| error.to_string())?;
+            letters += 1;
+        }
+        Ok(letters)
     }
 
     /// Lets everybody hear that the jobs have ended, and drop what is still under way.
@@ -275,9 +308,18 @@ fn ended(shared: &Shared, process: &mut Process, turned: Result<Turn, RunnerErro
     if shared.fate.take_death() {
         shared.note(|| format!("{} dies", process.name));
         process.kill();
+        if shared.loses_disks() && process.lose_disk() {
+            shared.note(|| format!("{} has lost what it had kept", process.name));
+            shared.lose_disk();
+        }
         return Ok(());
     }
     match turned {
+        Ok(Turn::Over) if process.is_stopping() => {
+            shared.note(|| format!("{} has stopped", process.name));
+            process.kill();
+            Ok(())
+        }
         Ok(Turn::Over) => Err(format!("{} ended by itself", process.name)),
         Ok(_) => Ok(()),
         // It would end, and be started again.
