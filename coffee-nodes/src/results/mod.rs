@@ -113,7 +113,6 @@ impl ResultsNode<'_> {
             let consuming = membership.transport(target, Sharing::Alone)?.pulse(place.pulse.clone());
             shards.push((place, journal, ResultsTransport::new(consuming, store.clone(), news.clone())));
         }
-        drop(news);
 
         let teller = Teller::new(&**broker, &names.control()?)?;
         let announcer = Announcer { store: &store, query: &query, teller, news: told };
@@ -133,6 +132,8 @@ impl ResultsNode<'_> {
             let joined = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(ResultsNodeError::Panicked)));
             joined.fold(served, Result::and)
         });
+        // Not before: by its end the announcer would end too, and be taken for the cause of what had ended a stage.
+        drop(news);
         // Calls that are not answered by then are made again.
         let _ = server.stop(stop.deadline(GRACE));
         match membership.lost() {

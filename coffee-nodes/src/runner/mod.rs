@@ -357,3 +357,6 @@ impl Runner<'_> {
 pub(crate) fn is_of_the_node(error: &NodeError) -> bool {
     matches!(error, NodeError::Topology) || is_passing(error)
 }
+
+#[cfg(test)]
+mod tests;
