@@ -110,7 +110,9 @@ fn nodes_that_are_held_stop_in_order_and_go_on_later() {
     let (mut child, _out, job) = submitting(&cluster, data.path());
     // The query node last: without it the others don't get as far.
     for nodes in [&["groups.1", "results-node"][..], &["query-node"]] {
-        nodes.iter().for_each(|node| drop(fill(&cluster, node)));
+        for node in nodes {
+            fill(&cluster, node);
+        }
         wait_until("all of them", || nodes.iter().all(|node| logged(&cluster, node, " is held: ") > 0));
     }
     let state = cluster.stop();

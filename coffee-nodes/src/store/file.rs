@@ -43,6 +43,8 @@ pub(crate) enum FileError {
     Version { found: u64, supported: u64 },
     #[error("it is damaged: {0}; with it moved away the node starts anew, and jobs that need it fail")]
     Damaged(&'static str),
+    #[error("it is damaged: {0}; with it moved away the node starts anew, and jobs that need it fail")]
+    Corrupted(String),
     #[error("a record can't be decoded: {0}")]
     Decode(DecodeError),
     #[error("a record can't be encoded: {0}")]
@@ -58,7 +60,12 @@ pub(crate) enum FileError {
 impl<E: Into<redb::Error>> From<E> for FileError {
     fn from(error: E) -> Self {
         match error.into() {
-            redb::Error::Io(error) => FileError::Io(error),
+            redb::Error::Io(error) => match error.kind() {
+                io::ErrorKind::UnexpectedEof => FileError::Damaged("it is cut off"),
+                io::ErrorKind::InvalidData => FileError::Corrupted(error.to_string()),
+                _ => FileError::Io(error),
+            },
+            redb::Error::Corrupted(what) => FileError::Corrupted(what),
             redb::Error::PreviousIo => FileError::Broken,
             error => FileError::Database(Box::new(error)),
         }

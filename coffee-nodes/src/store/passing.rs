@@ -49,7 +49,7 @@ mod tests {
         assert!(is_passing(&store(FileError::from(redb::StorageError::PreviousIo))));
         for lasting in [
             FileError::Damaged("a checksum is wrong"),
-            FileError::Io(io::ErrorKind::UnexpectedEof.into()),
+            FileError::from(redb::StorageError::Io(io::ErrorKind::UnexpectedEof.into())),
             FileError::Io(io::ErrorKind::PermissionDenied.into()),
             FileError::from(redb::StorageError::Corrupted("a page".into())),
         ] {
