@@ -47,6 +47,10 @@ impl Transport for One {
 struct Failed(bool);
 
 impl Jobs for Failed {
+    fn name(&self) -> &str {
+        "failed"
+    }
+
     fn lives(&mut self, _job: JobId) -> Result<bool, RunnerError> {
         Ok(true)
     }
