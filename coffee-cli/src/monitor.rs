@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, builder::BoolishValueParser};
 use coffee_nodes::{
+    cluster::ClusterNode,
     monitor::{MonitorOptions, monitor},
     up::READY,
 };
@@ -12,7 +13,7 @@ use crate::{
     failure::Failure,
     monitors::{self, MonitorFlags, Peers},
     output,
-    serve::{LifeArgs, ReadyFile, hold_leash},
+    serve::{self, LifeArgs, ReadyFile, hold_leash},
     signals,
 };
 
@@ -44,6 +45,8 @@ pub struct MonitorArgs {
 pub fn run(args: &MonitorArgs) -> Result<(), Failure> {
     let options = MonitorOptions {
         index: args.index,
+        name: ClusterNode::Monitor { index: args.index }.name(),
+        life: serve::life(),
         monitors: args.monitors.0.clone(),
         key: monitors::key()?,
         silence: args.flags.silence,

@@ -136,10 +136,14 @@ pub fn serve(
 fn start_heart(args: &ServeArgs, node: &ClusterNode, pulses: &Pulses, stop: &Stop) -> Result<Heart, Failure> {
     let Peers(monitors) = &args.monitors;
     let monitors = if monitors.is_empty() { None } else { Some((monitors.clone(), monitors::key()?)) };
-    // Whoever started the process has drawn the number of its life, and knows it by that.
-    let life = env::var(LIFE_VARIABLE).ok().and_then(|life| life.parse().ok()).unwrap_or_else(new_life);
-    let options = HeartOptions { name: node.name(), life, monitors, pulses: pulses.clone(), stop: stop.clone() };
+    let options =
+        HeartOptions { name: node.name(), life: life(), monitors, pulses: pulses.clone(), stop: stop.clone() };
     Heart::start(options, end_hung).map_err(|error| Failure::work("heartbeats", error))
+}
+
+/// The number of this process's life: whoever started it has drawn it, and knows it by that.
+pub fn life() -> u64 {
+    env::var(LIFE_VARIABLE).ok().and_then(|life| life.parse().ok()).unwrap_or_else(new_life)
 }
 
 /// There is no way to end a loop that hangs but with its process.

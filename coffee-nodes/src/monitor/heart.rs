@@ -60,7 +60,7 @@ impl Heart {
     pub fn start(options: HeartOptions, hung: impl Fn(Hung) + Send + 'static) -> io::Result<Self> {
         let post = options.monitors.as_ref().map(|(peers, key)| Post::to(peers, *key)).transpose()?;
         let ready = Arc::new(AtomicBool::new(false));
-        let beating = Beating { options, post, ready: ready.clone() };
+        let beating = Beating { options, post, ready: ready.clone(), every: EVERY };
         let threads = Threads::default();
         threads.start("heart", move |end| beating.run(end, &hung))?;
         Ok(Heart { ready, _threads: threads })
@@ -77,6 +77,7 @@ struct Beating {
     options: HeartOptions,
     post: Option<Post>,
     ready: Arc<AtomicBool>,
+    every: Duration,
 }
 
 impl Beating {
@@ -97,7 +98,7 @@ impl Beating {
             select! {
                 recv(end.receiver()) -> _ => return,
                 recv(stopping) -> _ => {}
-                default(EVERY) => {}
+                default(self.every) => {}
             }
         }
     }
@@ -109,6 +110,53 @@ impl Beating {
             Phase::Ready
         } else {
             Phase::Starting
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, net::UdpSocket};
+
+    use super::*;
+    use crate::{Pulse, monitor::decode};
+
+    /// Beats until that tells it to end, a thousand times a second.
+    fn beat(pulses: &Pulses, monitors: Option<(Vec<Peer>, Key)>, end: &Stop, hung: impl Fn(Hung)) {
+        let stop = Stop::new();
+        let options = HeartOptions { name: "groups.0".into(), life: 7, monitors, pulses: pulses.clone(), stop };
+        let post = options.monitors.as_ref().map(|(peers, key)| Post::to(peers, *key).unwrap());
+        Beating { options, post, ready: Arc::default(), every: Duration::from_millis(1) }.run(end, &hung);
+    }
+
+    #[test]
+    fn a_loop_that_hangs_is_told_after_thirty_ticks() {
+        let (pulses, pulse, end) = (Pulses::default(), Pulse::default(), Stop::new());
+        pulses.watch("hangs", &pulse);
+        let told = Cell::new(None);
+        beat(&pulses, None, &end, |hung| {
+            told.set(Some(hung.to_string()));
+            end.trigger();
+        });
+        assert_eq!(told.take().as_deref(), Some("hangs: no progress for 30 s"));
+    }
+
+    #[test]
+    fn all_monitors_hear_how_it_is_and_for_how_long_it_makes_no_progress() {
+        let (pulses, pulse, end) = (Pulses::default(), Pulse::default(), Stop::new());
+        pulses.watch("slow", &pulse);
+        let key = Key::random().unwrap();
+        let sockets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let peers = sockets.iter().map(|socket| socket.local_addr().unwrap().into()).collect();
+        beat(&pulses, Some((peers, key)), &end, |_| end.trigger());
+        for socket in sockets {
+            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            for stalled in 1..5 {
+                let mut buffer = [0; 2048];
+                let length = socket.recv(&mut buffer).unwrap();
+                let expected = Beat { name: "groups.0".into(), life: 7, phase: Phase::Starting, stalled };
+                assert_eq!(decode(key, &buffer[..length]), Some(Datagram::Beat(expected)));
+            }
         }
     }
 }

@@ -7,13 +7,16 @@ use std::{
 };
 
 use super::{
-    Datagram, DockerError, Election, Finding, Key, MonitorId, OwnTime, Peer, Post, Say, Vote, Watch, decode,
-    docker::Containers,
+    Beat, Datagram, DockerError, Election, Finding, Key, MonitorId, OwnTime, Peer, Phase, Post, Say, Vote, Watch,
+    decode, docker::Containers,
 };
 use crate::{Stop, runner::until_free};
 
 /// How often it looks at who leads and who is silent.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How often it says that it lives: the leader has hung monitors killed, too.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// No datagram that makes sense is longer.
 const BUFFER: usize = 2048;
@@ -26,6 +29,10 @@ const STALLED: u32 = 10;
 pub struct MonitorOptions {
     /// Which of the monitors, counted from 0.
     pub index: MonitorId,
+    /// Its name in the cluster.
+    pub name: String,
+    /// The number of this life of it.
+    pub life: u64,
     /// All monitors, this one among them.
     pub monitors: Vec<Peer>,
     /// The cluster's key.
@@ -70,7 +77,7 @@ pub enum MonitorError {
 /// # Errors
 /// [`MonitorError`].
 pub fn monitor(options: &MonitorOptions, stop: &Stop, ready: impl FnOnce()) -> Result<(), MonitorError> {
-    let MonitorOptions { index, monitors, key, silence, docker } = options;
+    let MonitorOptions { index, name, life, monitors, key, silence, docker } = options;
     let own = monitors.get(usize::from(*index));
     let own = own.ok_or(MonitorError::Index { index: *index, monitors: monitors.len() })?;
     let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
@@ -83,6 +90,7 @@ pub fn monitor(options: &MonitorOptions, stop: &Stop, ready: impl FnOnce()) -> R
     let mut clock = OwnTime::default();
     let all = MonitorId::try_from(monitors.len()).unwrap_or(MonitorId::MAX);
     let mut monitor = Monitor {
+        beat: Beat { name: name.clone(), life: *life, phase: Phase::Ready, stalled: 0 },
         me: *index,
         key: *key,
         post: Post::new(&socket, *key, monitors)?,
@@ -97,6 +105,7 @@ pub fn monitor(options: &MonitorOptions, stop: &Stop, ready: impl FnOnce()) -> R
 }
 
 struct Monitor {
+    beat: Beat,
     me: MonitorId,
     key: Key,
     post: Post,
@@ -112,7 +121,7 @@ struct Monitor {
 impl Monitor {
     fn run(&mut self, socket: &UdpSocket, clock: &mut OwnTime, stop: &Stop) -> Result<(), MonitorError> {
         let (mut buffer, mut now) = ([0; BUFFER], clock.now());
-        let mut tick = now;
+        let (mut tick, mut beat) = (now, now);
         while !stop.is_triggered() {
             let wake = self.watch.due(now).map_or(tick, |due| due.min(tick));
             socket.set_read_timeout(Some(wake.saturating_sub(now).max(Duration::from_millis(1))))?;
@@ -129,6 +138,10 @@ impl Monitor {
             if now >= tick {
                 self.election.tick(now);
                 tick = now + TICK;
+            }
+            if now >= beat {
+                self.post.tell_all(&Datagram::Beat(self.beat.clone()));
+                beat = now + BEAT;
             }
             self.speak();
         }

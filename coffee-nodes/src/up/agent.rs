@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -23,10 +23,13 @@ const WAITING: usize = 256;
 /// No datagram that makes sense is longer.
 const BUFFER: usize = 2048;
 
+/// How often it is passed on who leads, where that stays the same.
+const REPEAT: Duration = Duration::from_millis(500);
+
 /// What the leader says.
 #[derive(Debug)]
 pub(super) enum Led {
-    /// It leads, and did not when it was last heard.
+    /// It leads.
     By(MonitorId),
     /// It wants this to be done.
     To(Order),
@@ -63,7 +66,7 @@ impl Agent {
 }
 
 fn listen(socket: &UdpSocket, key: Key, led: &Sender<Led>, stop: &Stop) {
-    let (mut buffer, mut leader) = ([0; BUFFER], None);
+    let (mut buffer, mut told) = ([0; BUFFER], None);
     while !stop.is_triggered() {
         let length = match socket.recv_from(&mut buffer) {
             Ok((length, _)) => length,
@@ -76,12 +79,15 @@ fn listen(socket: &UdpSocket, key: Key, led: &Sender<Led>, stop: &Stop) {
         };
         let said = match decode(key, buffer.get(..length).unwrap_or_default()) {
             Some(Datagram::Order(order)) => Led::To(order),
-            Some(Datagram::Leading(by)) if leader != Some(by) => Led::By(by),
+            Some(Datagram::Leading(by)) => {
+                if told.is_some_and(|(leader, when): (MonitorId, Instant)| leader == by && when.elapsed() < REPEAT) {
+                    continue;
+                }
+                told = Some((by, Instant::now()));
+                Led::By(by)
+            }
             _ => continue,
         };
-        if let Led::By(by) = said {
-            leader = Some(by);
-        }
         let _ = led.try_send(said); // full: it is ordered again
     }
 }

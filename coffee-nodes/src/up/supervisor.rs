@@ -29,6 +29,9 @@ const STOPPING: Duration = Duration::from_secs(8);
 /// How often the monitors are told all.
 const REPORT: Duration = Duration::from_secs(1);
 
+/// So many reports without a leader, though there are monitors that were ready, are enough to know that all of them hang.
+const UNLED: u32 = 10;
+
 /// Nodes that are not ready so long after the start are named: whoever waits for them can look why.
 const LATE: Duration = Duration::from_secs(10);
 
@@ -54,7 +57,7 @@ pub fn up(options: &UpOptions, stop: &Stop, ready: impl FnOnce(&[String])) -> Re
     let agent = Agent::start(&options.monitors, options.key).map_err(UpError::Monitors)?;
     let (sender, heard) = bounded(options.nodes.len().max(1) * 2);
     let seats = options.nodes.iter().map(Seat::new).collect();
-    let mut supervisor = Supervisor { options, logs, sender, agent, seats, leader: None, table: Vec::new() };
+    let mut supervisor = Supervisor { options, logs, sender, agent, seats, leader: None, unled: 0, table: Vec::new() };
     let started = supervisor.start_all().and_then(|()| supervisor.watch(&heard, stop, ready));
     let stopped = supervisor.stop_all(&heard);
     started.and(stopped)
@@ -77,6 +80,8 @@ struct Supervisor<'a> {
     seats: Vec<Seat>,
     /// The monitor that was last heard to lead.
     leader: Option<MonitorId>,
+    /// Reports since then.
+    unled: u32,
     /// As it was written last.
     table: Vec<NodeLine>,
 }
@@ -125,12 +130,15 @@ impl Supervisor<'_> {
                     self.hear(index, life, what)?;
                 },
                 recv(led) -> led => match led {
-                    Ok(Led::By(leader)) => self.leader = Some(leader),
+                    Ok(Led::By(leader)) => (self.leader, self.unled) = (Some(leader), 0),
                     Ok(Led::To(order)) => self.obey(&order)?,
                     Err(_) => return Err(UpError::Monitors(io::ErrorKind::BrokenPipe.into())),
                 },
                 recv(due) -> _ => self.start_due()?,
-                recv(report) -> _ => self.report_all(),
+                recv(report) -> _ => {
+                    self.report_all();
+                    self.look_for_leader();
+                }
                 recv(late) -> _ => self.name_late(),
                 recv(stop.receiver()) -> _ => return Ok(()),
             }
@@ -170,7 +178,7 @@ impl Supervisor<'_> {
     /// Does what the leader orders, where it is about the node's present life.
     fn obey(&mut self, order: &Order) -> Result<(), UpError> {
         let (Order::Kill { name, life } | Order::Start { name, life }) = order;
-        let of = |seat: &Seat| seat.name == *name && seat.life == *life && seat.monitor.is_none();
+        let of = |seat: &Seat| seat.name == *name && seat.life == *life;
         let Some((index, seat)) = self.seats.iter_mut().enumerate().find(|(_, seat)| of(seat)) else { return Ok(()) };
         match (order, &mut seat.process) {
             (Order::Kill { .. }, Some(process)) => {
@@ -180,20 +188,33 @@ impl Supervisor<'_> {
                 }
                 Ok(())
             }
-            // Only once the life before was waited for: two of a node never run at a time.
-            (Order::Start { .. }, None) => self.start(index),
+            // Only once the life before was waited for: two of a node never run at a time. Monitors come back without an order.
+            (Order::Start { .. }, None) if seat.monitor.is_none() => self.start(index),
             _ => Ok(()),
         }
     }
 
     fn report(&self, index: usize) {
-        let seat = self.seats.get(index).filter(|seat| seat.monitor.is_none());
+        let seat = self.seats.get(index);
         self.agent.report(&seat.map(Seat::report).into_iter().collect::<Vec<_>>());
     }
 
     fn report_all(&self) {
-        let nodes = self.seats.iter().filter(|seat| seat.monitor.is_none());
-        self.agent.report(&nodes.map(Seat::report).collect::<Vec<_>>());
+        self.agent.report(&self.seats.iter().map(Seat::report).collect::<Vec<_>>());
+    }
+
+    /// Kills the monitors where none of them leads though some are there: they come back, and the others have nobody else.
+    fn look_for_leader(&mut self) {
+        let ready = |seat: &Seat| seat.monitor.is_some() && seat.state == NodeState::Ready;
+        self.unled = if self.seats.iter().any(ready) { self.unled + 1 } else { 0 };
+        if self.unled >= UNLED {
+            ::log::warn!("no monitor leads: all of them are killed");
+            let monitors = self.seats.iter_mut().filter(|seat| seat.monitor.is_some());
+            monitors.filter_map(|seat| seat.process.as_mut()).for_each(|process| {
+                process.kill();
+            });
+            self.unled = 0;
+        }
     }
 
     /// Names the nodes that never were ready, if any.
