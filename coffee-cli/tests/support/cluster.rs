@@ -153,6 +153,33 @@ impl Cluster {
         text.lines().map(line).collect()
     }
 
+    /// A node's process and state.
+    pub fn node(&self, name: &str) -> (u32, String) {
+        let (_, pid, state) = self.nodes().into_iter().find(|(node, ..)| node == name).unwrap();
+        (pid, state)
+    }
+
+    /// Waits until a node that had this process is ready again by another one.
+    pub fn comes_back(&self, name: &str, before: u32) {
+        wait_until(name, || {
+            let (now, state) = self.node(name);
+            now != before && state == "ready"
+        });
+    }
+
+    /// The monitor that leads, if one is known to.
+    pub fn leader(&self) -> Option<String> {
+        let text = fs::read_to_string(self.state.path().join("nodes.tsv")).unwrap();
+        text.lines().find(|line| line.ends_with("\tleader")).and_then(|line| Some(line.split('\t').next()?.to_owned()))
+    }
+
+    /// Kills `coffee up` itself.
+    pub fn kill_up(mut self) -> TempDir {
+        self.up.kill().unwrap();
+        self.up.wait().unwrap();
+        std::mem::replace(&mut self.state, tempfile::tempdir().unwrap())
+    }
+
     /// Stops it in order, and hands its state on.
     pub fn stop(mut self) -> TempDir {
         let start = Instant::now();
