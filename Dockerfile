@@ -24,7 +24,7 @@ COPY coffee-cli coffee-cli
 RUN find coffee-* -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --package coffee-cli
 
-FROM debian:bookworm-slim AS node
+FROM debian:bookworm-slim
 # New volumes get the owner of what they are mounted over.
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin coffee \
     && install --directory --owner=coffee --group=coffee /state /results
@@ -33,10 +33,3 @@ USER coffee
 WORKDIR /
 ENTRYPOINT ["coffee"]
 CMD ["--help"]
-
-# For monitors that restart containers: `docker build --target docker`.
-FROM node AS docker
-COPY --from=docker:28-cli /usr/local/bin/docker /usr/local/bin/
-
-# What is built without a target.
-FROM node

@@ -74,12 +74,29 @@ fn only_nodes_of_the_wanted_kinds_are_killed_until_it_is_stopped() {
 }
 
 #[test]
+fn nodes_that_are_made_to_hang_are_replaced() {
+    let broker = broker();
+    let cluster = Cluster::start(&broker, &["--name", "hangs", "--silence", "2s"]);
+    wait_until("a leader", || cluster.leader().is_some());
+    let flags = ["--every", "300ms", "--for", "1500ms", "--kinds", "leader,tops,joiner", "--actions", "hang"];
+    let (code, stdout, stderr) = said(chaos(cluster.state.path(), &flags).wait_with_output().unwrap());
+    assert_eq!((code, stdout.lines().count()), (0, 5), "{stderr}");
+    assert!(stderr.starts_with("0 kills and 5 hangs: "), "{stderr}");
+    for line in stdout.lines() {
+        let [_, "hang", node, pid] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line:?}") };
+        cluster.comes_back(node, pid.parse().unwrap());
+    }
+    cluster.stop();
+}
+
+#[test]
 fn what_can_not_be_disturbed_is_bad_usage() {
     let folder = Path::new("/nowhere");
     for (flags, says) in [
         (&["--kinds", "filter"][..], "\"filter\"; there are: aggregator, gateway, groups, joiner"),
         (&["--kinds", "groups", "--placement", "staged"], "no node of the placement staged is one of \"groups\""),
         (&["--every", "0s"], "no time like 500ms"),
+        (&["--actions", "stop"], "neither kill nor hang"),
         (&["--compose", "docker-compose.yml"], "cannot be used with"),
     ] {
         let (code, stdout, stderr) = said(chaos(folder, flags).wait_with_output().unwrap());

@@ -12,8 +12,8 @@
 //! by itself and said again until it is not true any more: so what is lost, late or repeated does no harm. An order names the
 //! life that it is about, and is nothing to any other.
 //!
-//! What is decided has neither I/O nor a clock: [`Election`] and [`Watch`] are given messages and the time, and return what is to
-//! be said.
+//! What is decided has neither I/O nor a clock: a [`Member`], with its [`Election`] and [`Watch`], is given messages and the time,
+//! and returns what is to be done.
 
 mod clock;
 mod datagram;
@@ -21,6 +21,7 @@ mod docker;
 mod election;
 mod heart;
 mod key;
+mod member;
 mod peer;
 mod policy;
 mod post;
@@ -34,6 +35,7 @@ pub use datagram::{Beat, Datagram, End, MonitorId, Order, Phase, Seat, SeatState
 pub use election::{Election, Say, Vote};
 pub use heart::{Heart, HeartOptions, Hung};
 pub use key::{KEY_VARIABLE, Key, KeyError, LIFE_VARIABLE, new_life};
+pub use member::{Act, Member};
 pub use peer::{Peer, PeerError};
 pub use policy::{Next, after};
 pub use run::{MonitorError, MonitorOptions, monitor};

@@ -7,8 +7,7 @@ use std::{
 };
 
 use super::{
-    Beat, Datagram, DockerError, Election, Finding, Key, MonitorId, OwnTime, Peer, Phase, Post, Say, Vote, Watch,
-    decode, docker::Containers,
+    Act, Beat, Datagram, DockerError, Key, Member, MonitorId, OwnTime, Peer, Phase, Post, decode, docker::Containers,
 };
 use crate::{Stop, runner::until_free};
 
@@ -20,9 +19,6 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// No datagram that makes sense is longer.
 const BUFFER: usize = 2048;
-
-/// A loop that has stood still for so many seconds is worth a line.
-const STALLED: u32 = 10;
 
 /// Which monitor it is, and of which cluster.
 #[derive(Clone, Debug)]
@@ -90,14 +86,11 @@ pub fn monitor(options: &MonitorOptions, stop: &Stop, ready: impl FnOnce()) -> R
     let mut clock = OwnTime::default();
     let all = MonitorId::try_from(monitors.len()).unwrap_or(MonitorId::MAX);
     let mut monitor = Monitor {
-        beat: Beat { name: name.clone(), life: *life, phase: Phase::Ready, stalled: 0 },
-        me: *index,
+        beat: Datagram::Beat(Beat { name: name.clone(), life: *life, phase: Phase::Ready, stalled: 0 }),
         key: *key,
         post: Post::new(&socket, *key, monitors)?,
-        election: Election::new(*index, all, clock.now()),
-        watch: Watch::new(*silence),
+        member: Member::new(*index, all, *silence, clock.now()),
         agent: None,
-        leader: None,
         containers,
     };
     ready();
@@ -105,16 +98,12 @@ pub fn monitor(options: &MonitorOptions, stop: &Stop, ready: impl FnOnce()) -> R
 }
 
 struct Monitor {
-    beat: Beat,
-    me: MonitorId,
+    beat: Datagram,
     key: Key,
     post: Post,
-    election: Election,
-    watch: Watch,
+    member: Member,
     /// Where the agent's last report came from.
     agent: Option<SocketAddr>,
-    /// Who led when it was last looked.
-    leader: Option<MonitorId>,
     containers: Option<Containers>,
 }
 
@@ -123,7 +112,7 @@ impl Monitor {
         let (mut buffer, mut now) = ([0; BUFFER], clock.now());
         let (mut tick, mut beat) = (now, now);
         while !stop.is_triggered() {
-            let wake = self.watch.due(now).map_or(tick, |due| due.min(tick));
+            let wake = self.member.due(now).map_or(tick, |due| due.min(tick));
             socket.set_read_timeout(Some(wake.saturating_sub(now).max(Duration::from_millis(1))))?;
             let received = socket.recv_from(&mut buffer);
             now = clock.now();
@@ -133,78 +122,41 @@ impl Monitor {
                 Err(error) => return Err(error.into()),
             }
             if now >= wake {
-                self.act(now);
+                self.member.look(now);
             }
             if now >= tick {
-                self.election.tick(now);
+                self.member.tick(now);
                 tick = now + TICK;
             }
             if now >= beat {
-                self.post.tell_all(&Datagram::Beat(self.beat.clone()));
+                self.post.tell_all(&self.beat);
                 beat = now + BEAT;
             }
-            self.speak();
+            self.member.acts().into_iter().for_each(|act| self.act(act));
         }
         Ok(())
     }
 
+    /// What is of a version to come, or of another cluster, is nothing.
     fn receive(&mut self, bytes: &[u8], from: SocketAddr, now: Duration) {
-        match decode(self.key, bytes) {
-            Some(Datagram::Beat(beat)) => {
-                if beat.stalled >= STALLED && self.election.leads() {
-                    log::warn!("node {} has made no progress for {} s", beat.name, beat.stalled);
-                }
-                self.watch.beat(&beat, now);
-            }
-            Some(Datagram::Report(seats)) => {
+        if let Some(datagram) = decode(self.key, bytes) {
+            if let Datagram::Report(_) = datagram {
                 self.agent = Some(from);
-                seats.iter().for_each(|seat| self.watch.seat(seat, now));
             }
-            Some(Datagram::Election(other)) => self.election.hear(other, Vote::Election, now),
-            Some(Datagram::Answer(other)) => self.election.hear(other, Vote::Answer, now),
-            Some(Datagram::Leading(other)) => self.election.hear(other, Vote::Leading, now),
-            // Of a version to come, of another cluster, or for the agent.
-            Some(Datagram::Order(_)) | None => {}
+            self.member.hear(&datagram, now);
         }
     }
 
-    /// Does what a leader has to.
-    fn act(&mut self, now: Duration) {
-        if !self.election.leads() {
-            return;
-        }
-        if let Some(agent) = self.agent {
-            self.post.answer(agent, &Datagram::Leading(self.me));
-        }
-        for finding in self.watch.look(now) {
-            match (finding, &self.containers) {
-                (Finding::Order(order), _) => {
-                    if let Some(agent) = self.agent {
-                        self.post.answer(agent, &Datagram::Order(order));
-                    }
-                }
-                (Finding::Silent(node), None) => log::warn!("node {node} is silent"),
-                (Finding::Silent(node), Some(containers)) => {
-                    log::warn!("node {node} is silent: its container is restarted");
-                    containers.restart(node);
-                }
+    fn act(&self, act: Act) {
+        match (act, self.agent, &self.containers) {
+            (Act::Tell(other, datagram), ..) => self.post.tell(other.into(), &datagram),
+            (Act::TellAgent(datagram), Some(agent), _) => self.post.answer(agent, &datagram),
+            (Act::TellAgent(_), None, _) => {}
+            (Act::Silent(node), _, None) => log::warn!("node {node} is silent"),
+            (Act::Silent(node), _, Some(containers)) => {
+                log::warn!("node {node} is silent: its container is restarted");
+                containers.restart(node);
             }
-        }
-    }
-
-    /// Says what the election came to.
-    fn speak(&mut self) {
-        for Say { to, vote } in self.election.said() {
-            let datagram = match vote {
-                Vote::Election => Datagram::Election(self.me),
-                Vote::Answer => Datagram::Answer(self.me),
-                Vote::Leading => Datagram::Leading(self.me),
-            };
-            self.post.tell(usize::from(to), &datagram);
-        }
-        let leader = self.election.leader();
-        if leader.is_some() && std::mem::replace(&mut self.leader, leader) != leader {
-            log::info!("monitor {} leads", leader.unwrap_or_default());
         }
     }
 }

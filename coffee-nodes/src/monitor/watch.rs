@@ -101,11 +101,10 @@ impl Watch {
 
 impl Node {
     fn look(&mut self, name: &str, silence: Duration, now: Duration) -> Option<Finding> {
-        let (name, life) = (name.to_owned(), self.life);
         match self.seat {
             Some(Kept { state: SeatState::Ended(_), .. }) => {
                 let start = self.seat?.start()?;
-                (now >= start).then_some(Finding::Order(Order::Start { name, life }))
+                (now >= start).then(|| Finding::Order(Order::Start { name: name.to_owned(), life: self.life }))
             }
             Some(Kept { state: SeatState::Running, since, before }) => {
                 let limit = match self.beat {
@@ -113,7 +112,7 @@ impl Node {
                     // One that runs for long by now, but not since this monitor listens, has only to be heard.
                     None => (self.known + silence).max((since + START).saturating_sub(before)),
                 };
-                (now > limit).then_some(Finding::Order(Order::Kill { name, life }))
+                (now > limit).then(|| Finding::Order(Order::Kill { name: name.to_owned(), life: self.life }))
             }
             None => {
                 let Heard { at, phase } = self.beat?;
@@ -121,7 +120,7 @@ impl Node {
                 let silent = phase != Phase::Stopping && now > at + silence && again;
                 silent.then(|| {
                     self.reported = Some(now);
-                    Finding::Silent(name)
+                    Finding::Silent(name.to_owned())
                 })
             }
         }

@@ -115,3 +115,43 @@ pub(super) fn describe(status: &io::Result<ExitStatus>) -> String {
         Err(error) => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seat(monitor: Option<MonitorId>) -> Seat {
+        Seat::new(&NodeCommand { name: "groups.0".into(), arguments: Vec::new(), monitor })
+    }
+
+    fn status(raw: i32) -> io::Result<ExitStatus> {
+        Ok(ExitStatus::from_raw(raw))
+    }
+
+    #[test]
+    fn only_ends_of_its_own_accord_before_it_was_ready_lead_to_giving_up() {
+        let (failed, killed) = (|| status(1 << 8), || status(9));
+        let mut seat = seat(None);
+        let pauses: Vec<_> = (0..4).map(|_| seat.ended(&failed()).pause().unwrap().as_millis()).collect();
+        assert_eq!((pauses, seat.again), (vec![200, 400, 800, 1600], None), "the leader starts it");
+        assert_eq!(seat.ended(&killed()), monitor::Next::Start(Duration::from_millis(100)));
+        let ends: Vec<_> = (0..5)
+            .map(|_| {
+                seat.state = NodeState::Starting;
+                seat.ended(&failed())
+            })
+            .collect();
+        assert_eq!(ends.last(), Some(&monitor::Next::GiveUp));
+        seat.is_ready(String::new());
+        assert_eq!(seat.ended(&failed()), monitor::Next::Loops(Duration::from_secs(30)));
+        assert_eq!(seat.report().state, SeatState::Ended(End { early: 6, was_ready: true }));
+    }
+
+    #[test]
+    fn a_monitor_is_started_again_without_an_order() {
+        let mut seat = seat(Some(1));
+        assert_eq!(seat.line(Some(1)).role, NodeRole::Monitor, "it has no process");
+        seat.ended(&status(9));
+        assert_eq!(seat.again, Some(seat.since + Duration::from_millis(100)));
+    }
+}
