@@ -78,8 +78,11 @@ pub struct Seat {
 /// Whether a node's process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SeatState {
-    /// There is a process.
-    Running,
+    /// There is a process; whether it has said that it works.
+    Running {
+        /// It has.
+        ready: bool,
+    },
     /// It has ended, and was waited for.
     Ended(End),
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Beat, Order, Phase, Seat, SeatState, policy};
 
-/// A node that has never been heard has so long from its start, on however slow a machine.
+/// A node that has never been heard nor was ready has so long from its start, on however slow a machine.
 const START: Duration = Duration::from_secs(30);
 
 /// How long a node without an agent that was reported silent has until it is reported again.
@@ -106,10 +106,11 @@ impl Node {
                 let start = self.seat?.start()?;
                 (now >= start).then(|| Finding::Order(Order::Start { name: name.to_owned(), life: self.life }))
             }
-            Some(Kept { state: SeatState::Running, since, before }) => {
+            Some(Kept { state: SeatState::Running { ready }, since, before }) => {
                 let limit = match self.beat {
                     Some(heard) => heard.at + silence,
-                    // One that runs for long by now, but not since this monitor listens, has only to be heard.
+                    // One that has begun before this monitor listened has only to be heard.
+                    None if ready => self.known + silence,
                     None => (self.known + silence).max((since + START).saturating_sub(before)),
                 };
                 (now > limit).then(|| Finding::Order(Order::Kill { name: name.to_owned(), life: self.life }))
@@ -131,7 +132,7 @@ impl Kept {
     /// When it is to be started again.
     fn start(&self) -> Option<Duration> {
         match &self.state {
-            SeatState::Running => None,
+            SeatState::Running { .. } => None,
             SeatState::Ended(end) => Some((self.since + policy::after(end).pause()?).saturating_sub(self.before)),
         }
     }

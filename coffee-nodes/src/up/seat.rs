@@ -89,7 +89,7 @@ impl Seat {
     /// As the monitors know it.
     pub fn report(&self) -> monitor::Seat {
         let state = match self.process {
-            Some(_) => SeatState::Running,
+            Some(_) => SeatState::Running { ready: self.state == NodeState::Ready },
             None => SeatState::Ended(self.end),
         };
         let since_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -22,6 +22,8 @@ fn kill(life: u64) -> Vec<Finding> {
     vec![Finding::Order(Order::Kill { name: "groups.0".into(), life })]
 }
 
+const STARTING: SeatState = SeatState::Running { ready: false };
+
 #[test]
 fn who_has_ended_is_started_again_after_a_pause_until_it_is() {
     let mut watch = Watch::new(SILENCE);
@@ -29,7 +31,7 @@ fn who_has_ended_is_started_again_after_a_pause_until_it_is() {
     watch.seat(&seat(7, ended(0), 20), ms(10_000));
     assert_eq!((watch.look(ms(10_000)), watch.due(ms(10_000))), (vec![], Some(ms(10_080))));
     assert_eq!((watch.look(ms(10_080)), watch.look(ms(11_000))), (start(7), start(7)), "an order may be lost");
-    watch.seat(&seat(8, SeatState::Running, 0), ms(11_000));
+    watch.seat(&seat(8, STARTING, 0), ms(11_000));
     assert_eq!((watch.look(ms(11_000)), watch.due(ms(11_000))), (vec![], None));
     // A crash loop is left more and more time.
     watch.seat(&seat(8, ended(4), 0), ms(20_000));
@@ -46,13 +48,13 @@ fn who_has_ended_is_started_again_after_a_pause_until_it_is() {
 #[test]
 fn who_falls_silent_is_killed_and_who_is_slow_to_start_is_not() {
     let mut watch = Watch::new(SILENCE);
-    watch.seat(&seat(7, SeatState::Running, 0), ms(1000));
+    watch.seat(&seat(7, STARTING, 0), ms(1000));
     assert_eq!(watch.look(ms(30_900)), [], "slow to start");
     watch.beat(&beat(7, Phase::Starting), ms(30_900));
     assert_eq!((watch.look(ms(35_900)), watch.look(ms(35_901))), (vec![], kill(7)));
     watch.beat(&beat(7, Phase::Ready), ms(36_000));
     assert_eq!(watch.look(ms(41_000)), [], "it was only late");
-    watch.seat(&seat(8, SeatState::Running, 0), ms(41_500));
+    watch.seat(&seat(8, STARTING, 0), ms(41_500));
     watch.beat(&beat(7, Phase::Ready), ms(41_600));
     assert_eq!(
         (watch.look(ms(71_000)), watch.look(ms(72_000))),
@@ -61,10 +63,17 @@ fn who_falls_silent_is_killed_and_who_is_slow_to_start_is_not() {
     );
     // One that has run for long when this monitor comes has only to be heard.
     let mut other = Watch::new(SILENCE);
-    other.seat(&seat(8, SeatState::Running, 3_600_000), ms(100));
+    other.seat(&seat(8, STARTING, 3_600_000), ms(100));
     assert_eq!((other.look(ms(5_000)), other.look(ms(5_200))), (vec![], kill(8)));
     let mut other = Watch::new(SILENCE);
-    other.seat(&seat(8, SeatState::Running, 20_000), ms(100));
+    other.seat(&seat(8, SeatState::Running { ready: true }, 1_000), ms(100));
+    assert_eq!(
+        (other.look(ms(5_000)), other.look(ms(5_200))),
+        (vec![], kill(8)),
+        "it was ready, so it had begun to beat"
+    );
+    let mut other = Watch::new(SILENCE);
+    other.seat(&seat(8, STARTING, 20_000), ms(100));
     assert_eq!((other.look(ms(10_000)), other.look(ms(10_200))), (vec![], kill(8)), "30 s from its start");
 }
 
