@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, builder::BoolishValueParser};
 use coffee_nodes::{
     cluster::ClusterNode,
-    monitor::{MonitorOptions, monitor},
+    monitor::{MonitorError, MonitorOptions, monitor},
     up::READY,
 };
 
@@ -64,5 +64,8 @@ pub fn run(args: &MonitorArgs) -> Result<(), Failure> {
     };
     let ran = monitor(&options, &stop, ready);
     ready_file.remove();
-    ran.map_err(|error| Failure::work(format!("monitor {}", args.index), error))
+    ran.map_err(|error| match error {
+        MonitorError::Index { .. } => Failure::usage("--index", error),
+        error => Failure::work(format!("monitor {}", args.index), error),
+    })
 }

@@ -159,7 +159,7 @@ fn what_can_be_no_monitor_is_refused_in_one_line() {
     for (flags, key, code, says) in [
         (&list[..], None, 2, "COFFEE_MONITOR_KEY: is not set"),
         (&list, Some("secret"), 2, "COFFEE_MONITOR_KEY: a key has 32 hexadecimal digits"),
-        (&["--index", "1", "--monitors", "127.0.0.1:9"], Some(key), 1, "there is no monitor 1: the list has 1"),
+        (&["--index", "1", "--monitors", "127.0.0.1:9"], Some(key), 2, "there is no monitor 1: the list has 1"),
         (&["--index", "0", "--monitors", "127.0.0.1"], Some(key), 2, "HOST:PORT"),
         (&["--index", "0", "--monitors", "127.0.0.1:9", "--silence", "1s"], Some(key), 2, "below 2s"),
     ] {

@@ -109,7 +109,7 @@ impl Election {
         }
     }
 
-    /// Time passes: to be called several times while a leader is [silent](SILENT).
+    /// Time passes: to be called several times in the second after which a leader is silent.
     pub fn tick(&mut self, now: Duration) {
         match self.role {
             Role::Following { heard, .. } if now.saturating_sub(heard) > SILENT => self.ask(now),

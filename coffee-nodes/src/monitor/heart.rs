@@ -116,7 +116,7 @@ impl Beating {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, net::UdpSocket};
+    use std::{cell::Cell, net::UdpSocket, thread};
 
     use super::*;
     use crate::{Pulse, monitor::decode};
@@ -158,5 +158,20 @@ mod tests {
                 assert_eq!(decode(key, &buffer[..length]), Some(Datagram::Beat(expected)));
             }
         }
+    }
+
+    #[test]
+    fn monitors_are_found_by_name() {
+        let (socket, end, key) = (UdpSocket::bind("127.0.0.1:0").unwrap(), Stop::new(), Key::random().unwrap());
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let peer: Peer = format!("localhost:{}", socket.local_addr().unwrap().port()).parse().unwrap();
+        let mut buffer = [0; 2048];
+        let received = thread::scope(|scope| {
+            scope.spawn(|| beat(&Pulses::default(), Some((vec![peer], key)), &end, |_| {}));
+            let received = socket.recv(&mut buffer);
+            end.trigger();
+            received
+        });
+        assert!(matches!(decode(key, &buffer[..received.unwrap()]), Some(Datagram::Beat(_))));
     }
 }
