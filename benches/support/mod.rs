@@ -110,6 +110,7 @@ fn step(node: &mut dyn Node, event: Event, queue: &mut Queue) {
                 }
                 Action::Commit { group, .. } => events.push_back(Event::Committed(group)),
                 Action::Ack(_) => {}
+                Action::GiveUp { .. } => unreachable!("a plan without faults"),
             }
         }
     }
