@@ -67,7 +67,7 @@ fn many_acks_are_told_as_one() {
 #[test]
 fn marks_are_renewed_when_they_change_and_as_a_lease_and_at_the_end() {
     let session = session(JobState::Running);
-    assert_eq!(session.duty(later(4)), None);
+    assert_eq!(session.duty(later(1)), None);
     let ticket = chunk(&session, 0);
     assert_eq!(session.duty(later(6)), Some(Duty::Renew { epoch: 3, marks: vec![] }));
     ticket.confirm();
