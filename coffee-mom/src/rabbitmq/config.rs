@@ -152,7 +152,7 @@ pub struct RabbitConfig {
 
 impl Default for RabbitConfig {
     /// RabbitMQ on this machine, with its own defaults: see each field's type. Heartbeats of 10 s,
-    /// attempts of 10 s, pauses of 0.1 s to 30 s.
+    /// attempts of 10 s, pauses of 0.1 s to 5 s.
     fn default() -> Self {
         Self {
             hosts: vec![Host::new("localhost", PLAIN_PORT)],
@@ -161,7 +161,7 @@ impl Default for RabbitConfig {
             heartbeat: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             backoff_min: Duration::from_millis(100),
-            backoff_max: Duration::from_secs(30),
+            backoff_max: Duration::from_secs(5),
             tls: None,
             name: "coffee-mom".into(),
             max_frame: 0,
