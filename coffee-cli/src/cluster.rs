@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, str::FromStr, sync::Arc};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use coffee_core::{plan::Topology, sales::sales_plan};
+use coffee_mom::QueueKind;
 use coffee_nodes::cluster::{ClusterNode, Names, roster};
 
 use crate::{failure::Failure, placement};
@@ -39,12 +40,38 @@ pub struct LayoutArgs {
     /// How many shards the stateful stages have, all (N) or some (STAGE=N,...); over the placement's
     #[arg(long, env = "COFFEE_SHARDS", value_name = "N|STAGE=N,...", default_value = "")]
     pub shards: Counts,
+    /// How the broker keeps the stages' queues
+    #[arg(long, env = "COFFEE_QUEUES", value_enum, value_name = "KIND", default_value_t)]
+    pub queues: Queues,
+}
+
+/// How the broker keeps the stages' queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Queues {
+    /// By one of its nodes; they survive the death of its process
+    #[default]
+    Classic,
+    /// By a majority of its nodes, on disk before it is confirmed; they survive a loss of power, and are slower
+    Quorum,
+}
+
+impl Queues {
+    fn name(self) -> &'static str {
+        match self {
+            Queues::Classic => "classic",
+            Queues::Quorum => "quorum",
+        }
+    }
 }
 
 impl LayoutArgs {
-    /// The names of its queues.
+    /// What it has at its broker.
     pub fn names(&self) -> Result<Names, Failure> {
-        Names::new(&self.name).map_err(|error| Failure::usage(format!("--name {}", self.name), error))
+        let names = Names::new(&self.name).map_err(|error| Failure::usage(format!("--name {}", self.name), error))?;
+        Ok(names.queues(match self.queues {
+            Queues::Classic => QueueKind::Classic,
+            Queues::Quorum => QueueKind::Quorum,
+        }))
     }
 
     /// The queries' plan under the placement.
@@ -76,6 +103,7 @@ impl LayoutArgs {
             ("COFFEE_NAME", self.name.clone()),
             ("COFFEE_REPLICAS", self.replicas.to_string()),
             ("COFFEE_SHARDS", self.shards.to_string()),
+            ("COFFEE_QUEUES", self.queues.name().to_owned()),
         ]
     }
 }

@@ -34,7 +34,8 @@ pub struct QueryNodeArgs {
 /// What only the query node is told.
 #[derive(Clone, Debug, Args)]
 pub struct QueryFlags {
-    /// How long a client may be away before its upload is complete; then its job is cancelled
+    /// How long a client may be away before its upload is complete; then its job is cancelled. Below 10s, a broker that was away
+    /// can make it too short
     #[arg(long, env = "COFFEE_CLIENT_TIMEOUT", value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
     client_timeout: Duration,
     /// How long nothing may go on with a job that waits neither for its client nor for the broker; then it fails

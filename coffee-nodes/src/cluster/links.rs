@@ -17,5 +17,5 @@ pub const QUEUE_FRAMES: usize = 128;
 /// # Errors
 /// Where a queue can't be declared; others may be.
 pub fn declare_links(broker: &Arc<dyn Broker>, topology: &Topology, names: &Names) -> Result<Links, LinksError> {
-    Links::declare_lasting(broker, topology, names.prefix(), QUEUE_FRAMES)
+    Links::declare_lasting(broker, topology, names.prefix(), names.queue_kind(), QUEUE_FRAMES)
 }

@@ -1,24 +1,37 @@
-//! The names of a cluster's queues and exchanges: all begin with the cluster's own, so several share a broker.
+//! What a cluster has at its broker: the names of its queues and exchanges, which all begin with its own, so that several share a
+//! broker; and how the stages' queues are kept.
 
-use coffee_mom::{Name, NameError};
+use coffee_mom::{Name, NameError, QueueKind};
 
-/// Names what a cluster has at its broker.
+/// Names what a cluster has at its broker. All of its processes must agree on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     prefix: String,
+    queues: QueueKind,
 }
 
 impl Names {
-    /// The names of the cluster `prefix`.
+    /// The names of the cluster `prefix`, its stages' queues being classic ones.
     ///
     /// # Errors
     /// Where no broker would take them.
     pub fn new(prefix: &str) -> Result<Self, NameError> {
         Name::new(prefix)?;
-        let names = Names { prefix: prefix.to_owned() };
+        let names = Names { prefix: prefix.to_owned(), queues: QueueKind::Classic };
         // The longest that are made from it alone; a stage's are checked when they are declared.
         names.results()?;
         Ok(names)
+    }
+
+    /// Sets how the stages' queues are kept.
+    #[must_use]
+    pub fn queues(self, queues: QueueKind) -> Self {
+        Names { queues, ..self }
+    }
+
+    /// How the stages' queues are kept.
+    pub fn queue_kind(&self) -> QueueKind {
+        self.queues
     }
 
     /// The cluster's own name, which that of each stage's queue begins with.

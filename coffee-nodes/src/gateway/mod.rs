@@ -99,7 +99,8 @@ impl Gateway {
         let unusable = |source| GatewayError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
-        let links = Links::declare_lasting(&broker, &topology, names.prefix(), options.queue_frames)?;
+        let links =
+            Links::declare_lasting(&broker, &topology, names.prefix(), names.queue_kind(), options.queue_frames)?;
         let calls = Arc::new(Calls::new(&broker, &names, options.call)?);
         let (wake, woken) = bounded(1);
         let registry = Arc::new(Registry::new(wake));

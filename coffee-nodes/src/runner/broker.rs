@@ -49,7 +49,7 @@ pub struct BrokerTransport {
 
 impl BrokerTransport {
     /// Consumes the queue of `target`, until `stop`: alone, where that is a shard's, as two lives of one shard must not
-    /// answer at the same time.
+    /// answer at the same time. At a quorum queue it gets nothing while another consumer is there.
     ///
     /// # Errors
     /// Where the broker has no such queue, another consumer stays at it for a minute, or the broker is closed.
@@ -62,7 +62,8 @@ impl BrokerTransport {
     ) -> Result<Self, TransportError> {
         let Some(queue) = links.queue(target) else { return Err(TransportError::NotConfirmed(Outcome::Returned)) };
         let options = ConsumerOptions::default().prefetch(PREFETCH);
-        let options = if sharing == Sharing::Alone { options.exclusive() } else { options };
+        let exclusive = sharing == Sharing::Alone && links.knows_exclusive();
+        let options = if exclusive { options.exclusive() } else { options };
         let in_use = |error: &AttachError| matches!(error, AttachError::InUse(_));
         let attach = || broker.consumer(queue, options.clone(), Instant::now() + SETUP);
         let consumer = until_free(&stop, in_use, attach)?;

@@ -76,7 +76,7 @@ mod tests {
 
     use coffee_core::node::PublishId;
     use coffee_mom::{
-        ConsumerOptions, open,
+        ConsumerOptions, QueueKind, open,
         testing::rabbitmq::{OwnBroker, OwnOptions},
     };
 
@@ -99,7 +99,7 @@ mod tests {
         let mut own = OwnBroker::start(OwnOptions::default()).unwrap();
         let broker = open(&own.url(), soon()).unwrap();
         let topology = topology();
-        let links = Links::declare_lasting(&broker, &topology, "lasting", FRAMES).unwrap();
+        let links = Links::declare_lasting(&broker, &topology, "lasting", QueueKind::Classic, FRAMES).unwrap();
         let target = Target::Stage { stage: stages(&topology)[0], shard: 0 };
         let queue = links.queue(target).unwrap().clone();
         let options = ConsumerOptions::default().prefetch(NonZeroU16::new(3).unwrap());
