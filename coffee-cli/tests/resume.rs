@@ -1,23 +1,17 @@
 //! Clients and gateways that die in the middle of a job, and clients that never come back: real processes, with a proxy between
 //! client and gateway that makes the middle long and counts the bytes.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code, which fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "test code, which fails by panicking")]
 
 mod support;
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Stdio},
-    thread,
-    time::Instant,
-};
+use std::{process::Child, thread, time::Instant};
 
 use coffee_core::sales::fused;
 use coffee_mom::testing::{proxy::Proxy, rabbitmq::SharedBroker};
 use support::{
     Data, Run,
-    cluster::{Cluster, DEADLINE, assert_same, broker, ended, job_of, wait_until},
-    coffee, files,
+    cluster::{Cluster, DEADLINE, Gateway, assert_same, broker, ended, job_of, wait_until},
     leftovers::{Leftovers, scratch_files},
 };
 use tempfile::TempDir;
@@ -87,12 +81,6 @@ fn at(way: &Proxy) -> String {
     way.address().to_string()
 }
 
-/// The bytes of all tables.
-fn size(data: &Data) -> u64 {
-    let tables = std::fs::read_dir(data.path()).unwrap().map(|table| files(&table.unwrap().path()));
-    tables.flat_map(|files| files.into_values().map(|file| file.len() as u64)).sum()
-}
-
 #[test]
 fn what_is_confirmed_is_not_sent_again() {
     let broker = broker();
@@ -102,7 +90,7 @@ fn what_is_confirmed_is_not_sent_again() {
     let client = Client::start(&cluster, &at(&way), &data, &[]);
     let known = cluster.wait_for_chunks(&client.job, 12);
     let job = client.kill();
-    assert!(way.bytes_up() < size(&data));
+    assert!(way.bytes_up() < data.size());
 
     // What it had sent still arrives, and counts.
     way.throttle(None);
@@ -113,7 +101,7 @@ fn what_is_confirmed_is_not_sent_again() {
     assert_same(&resumed, data.path(), &[], "resumed");
     // Each of the five files has one chunk that is smaller; a chunk has a head of some bytes, and a connection a manifest.
     let kept = (known - 5) * CHUNK;
-    assert!(sent < size(&data) - kept + CHUNK / 4, "{sent} of {} with {known} chunks confirmed", size(&data));
+    assert!(sent < data.size() - kept + CHUNK / 4, "{sent} of {} with {known} chunks confirmed", data.size());
 
     let before = way.bytes_up();
     let fetched = Client::resume(&cluster, &at(&way), &data, job).ended();
@@ -151,9 +139,6 @@ fn a_gateway_that_is_killed_again_and_again_costs_time_alone() {
         assert_eq!(cluster.says_of(&client.job, "state"), "uploading");
         cluster.kill("gateway-0");
     }
-    way.throttle(None);
-    wait_until("all is uploaded", || cluster.says_of(&client.job, "uploaded") == "true");
-    way.throttle(Some(SLOW));
     for time in 0..3 {
         // Of the results: nothing else is so long.
         assert!(way.wait_for_bytes_down(way.bytes_down() + CHUNK, Instant::now() + DEADLINE));
@@ -165,28 +150,6 @@ fn a_gateway_that_is_killed_again_and_again_costs_time_alone() {
     cluster.stop();
 }
 
-/// A gateway beside those of `coffee up`, which nobody starts again.
-struct Second(Child, String);
-
-impl Second {
-    fn start(broker: &SharedBroker, flags: &[&str]) -> Second {
-        let mut command = coffee();
-        command.args(["gateway", "--listen", "127.0.0.1:0"]).args(flags).env("COFFEE_BROKER", broker.url());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let gateway = line.trim().strip_prefix("ready gateway=").unwrap_or_else(|| panic!("not ready: {line:?}"));
-        Second(child, gateway.to_owned())
-    }
-}
-
-impl Drop for Second {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn another_gateway_takes_over_for_one_that_died_for_good() {
     let broker = broker();
@@ -194,8 +157,8 @@ fn another_gateway_takes_over_for_one_that_died_for_good() {
     let cluster = Cluster::start(&broker, &flags);
     let data = Data::generated(4, 60_000, &["2024-01"]);
     for results in [false, true] {
-        let second = Second::start(&broker, &flags);
-        let way = Proxy::start(second.1.parse().unwrap()).unwrap();
+        let second = Gateway::start(broker.url(), &flags);
+        let way = Proxy::start(second.at.parse().unwrap()).unwrap();
         way.throttle(Some(SLOW));
         let gateways = format!("{},{}", at(&way), cluster.gateways);
         let mut client = Client::start(&cluster, &gateways, &data, &MOST);

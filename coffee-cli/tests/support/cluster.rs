@@ -65,10 +65,7 @@ impl Cluster {
     /// Starts one by a command of its own, whose state folder that is.
     pub fn start_by(mut command: Command, state: TempDir) -> Self {
         let mut up = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(up.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let gateways = line.trim().strip_prefix("ready gateway=").unwrap_or_else(|| panic!("not ready: {line:?}"));
-        Cluster { gateways: gateways.to_owned(), up, state }
+        Cluster { gateways: gateways_of(&mut up), up, state }
     }
 
     /// A command that talks to it.
@@ -207,6 +204,39 @@ impl Drop for Cluster {
         let _ = self.up.kill();
         let _ = self.up.wait();
     }
+}
+
+/// A gateway beside those of `coffee up`, which nobody starts again; killed when dropped.
+pub struct Gateway {
+    process: Child,
+    /// Where it listens.
+    pub at: String,
+}
+
+impl Gateway {
+    /// Starts one of the cluster that the flags name, at the broker of that URL.
+    pub fn start(url: &str, flags: &[&str]) -> Self {
+        let mut command = coffee();
+        command.args(["gateway", "--listen", "127.0.0.1:0"]).args(flags).env("COFFEE_BROKER", url);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let at = gateways_of(&mut process);
+        Gateway { process, at }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The gateways that a process names once it is ready.
+fn gateways_of(process: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let gateways = line.trim().strip_prefix("ready gateway=");
+    gateways.unwrap_or_else(|| panic!("not ready: {line:?}")).to_owned()
 }
 
 /// Waits for a submission's end.

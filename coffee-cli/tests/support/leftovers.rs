@@ -12,7 +12,7 @@ use coffee_core::{
     plan::{Placement, Target, Topology},
     sales::sales_plan,
 };
-use coffee_mom::Broker;
+use coffee_mom::{Broker, QueueKind};
 use coffee_nodes::{
     cluster::{Control, Heard, Listener, Names, declare_links},
     results::ResultsStore,
@@ -37,6 +37,11 @@ impl Leftovers {
     pub fn of(url: &str, name: &str, placement: Placement) -> Self {
         let topology = Arc::new(Topology::new(Arc::new(sales_plan().unwrap().plan), &placement).unwrap());
         Leftovers { url: url.to_owned(), names: Names::new(name).unwrap(), topology }
+    }
+
+    /// Where its stages' queues are kept that way.
+    pub fn queues(self, kind: QueueKind) -> Self {
+        Leftovers { names: self.names.queues(kind), ..self }
     }
 
     fn broker(&self) -> Arc<dyn Broker> {

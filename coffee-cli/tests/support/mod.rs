@@ -88,6 +88,12 @@ impl Data {
     pub fn path(&self) -> &Path {
         self.0.path()
     }
+
+    /// The bytes of all tables.
+    pub fn size(&self) -> u64 {
+        let tables = fs::read_dir(self.path()).unwrap().map(|table| files(&table.unwrap().path()));
+        tables.flat_map(BTreeMap::into_values).map(|file| file.len() as u64).sum()
+    }
 }
 
 /// The command, without what the environment of the tests says.
