@@ -27,7 +27,8 @@ pub struct QueueSpec {
     pub dead_letter: Option<Route>,
     /// How it is kept, where the broker has a choice.
     pub kind: QueueKind,
-    /// How often a message may come back before it is treated as rejected; without one, for ever.
+    /// How often a message may come back before it is treated as rejected; without one, for ever, but for
+    /// quorum queues of RabbitMQ 4: for these it is 20 then, so set a high one where nothing may be dropped.
     ///
     /// Counted are requeues, and consumers that ended with the message unacked. A classic queue of
     /// RabbitMQ does not count: there a consumer counts its own requeues, of a message by its id, else
