@@ -71,7 +71,7 @@ fn restarts(name: &str, queues: &str, kind: QueueKind, placement: Placement) {
     let way = way_to(&cluster);
     let (mut child, out, _) = submitting(&cluster, &way, &data, 8 * MIB);
     let whole = data.size();
-    // The second is reached only by what was acked behind the first: a client has 16 chunks unacked at most.
+    // A client has 16 chunks unacked at most: so much and a bit may come while the broker is away.
     for (sent, killed) in [(4 * MIB, false), (22 * MIB, true), (whole - MIB, true)] {
         assert!(way.wait_for_bytes_up(sent, Instant::now() + DEADLINE), "{sent} bytes");
         assert!(way.bytes_up() < sent + 16 * MIB, "{sent} of {whole} were sent long ago");
