@@ -63,14 +63,6 @@ impl Names {
         self.name("control")
     }
 
-    /// The queue of what nodes gave up.
-    ///
-    /// # Errors
-    /// None for names that [`new`](Self::new) took.
-    pub fn dead_letters(&self) -> Result<Name, NameError> {
-        self.name("dead-letters")
-    }
-
     /// The fanout exchange among the replicas of a stage.
     ///
     /// # Errors

@@ -2,9 +2,12 @@
 
 use std::io;
 
-use coffee_mom::{AttachError, DeclareError, NameError, rpc::SetupError};
+use coffee_mom::{AttachError, NameError, rpc::SetupError};
 
-use crate::{cluster::ListenError, runner::StoreError};
+use crate::{
+    cluster::ListenError,
+    runner::{LinksError, StoreError},
+};
 
 /// Why a query node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +22,12 @@ pub enum QueryNodeError {
     /// The control exchange can't be declared.
     #[error(transparent)]
     Control(#[from] ListenError),
-    /// The queue of dead letters can't be declared.
+    /// The queues of stages and dead letters can't be declared.
     #[error(transparent)]
-    Declare(#[from] DeclareError),
+    Links(#[from] LinksError),
+    /// There is no queue of dead letters among them.
+    #[error("there is no queue of dead letters")]
+    Unlinked,
     /// The broker gives no producer or consumer.
     #[error(transparent)]
     Attach(#[from] AttachError),

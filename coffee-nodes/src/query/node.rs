@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coffee_core::plan::Topology;
+use coffee_core::plan::{Target, Topology};
 use coffee_mom::{
-    Broker, Consumer, ConsumerEnd, ConsumerOptions, Name, QueueSpec, StopError,
+    Broker, Consumer, ConsumerEnd, ConsumerOptions, StopError,
     rpc::{Server, ServerOptions},
 };
 use crossbeam_channel::{RecvTimeoutError, bounded};
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     Pulse, Stop,
-    cluster::{Names, Teller, serve_alone},
+    cluster::{Names, Teller, declare_links, serve_alone},
     job::ErrorReport,
     runner::StoreError,
     threads::Threads,
@@ -80,7 +80,7 @@ impl QueryNode {
         let (ticked, pulse) = (keeper.clone(), Pulse::default());
         pulses.watch("query tick", &pulse);
         threads.start("query tick", move |stop| tick(&ticked, &pulse, stop))?;
-        let consumer = dead_letters(&*broker, &names.dead_letters()?)?;
+        let consumer = dead_letters(&broker, &served, names)?;
         let letters = DeadLetters { consumer, keeper: keeper.clone(), topology: served, folder };
         threads.start("query dead letters", move |stop| letters.run(stop))?;
         Ok(QueryNode { server, threads, keeper })
@@ -120,10 +120,15 @@ pub enum QueryNodeEnd {
 }
 
 /// What nodes give up, one at a time: a letter can be as large as a frame.
-fn dead_letters(broker: &dyn Broker, queue: &Name) -> Result<Box<dyn Consumer>, QueryNodeError> {
-    let deadline = Instant::now() + SETUP;
-    broker.declare_queue(&QueueSpec::named(queue.clone()).unbounded(), deadline)?;
-    Ok(broker.consumer(queue, ConsumerOptions::default().prefetch(NonZeroU16::MIN), deadline)?)
+fn dead_letters(
+    broker: &Arc<dyn Broker>,
+    topology: &Topology,
+    names: &Names,
+) -> Result<Box<dyn Consumer>, QueryNodeError> {
+    let links = declare_links(broker, topology, names)?;
+    let queue = links.queue(Target::DeadLetters).ok_or(QueryNodeError::Unlinked)?;
+    let options = ConsumerOptions::default().prefetch(NonZeroU16::MIN);
+    Ok(broker.consumer(queue, options, Instant::now() + SETUP)?)
 }
 
 /// What opens the store.
