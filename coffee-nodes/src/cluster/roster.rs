@@ -67,9 +67,9 @@ impl ClusterNode {
         }
     }
 
-    /// Whether its state folder has what its next life needs.
+    /// Whether its state folder has what its next life needs: its state, or at least in what work it has died.
     pub fn keeps_state(&self) -> bool {
-        matches!(self, ClusterNode::Query | ClusterNode::Results | ClusterNode::Shard { .. })
+        !matches!(self, ClusterNode::Monitor { .. })
     }
 }
 
@@ -147,6 +147,6 @@ mod tests {
     fn arguments_say_which_node() {
         let shard = ClusterNode::Shard { stage: "groups".into(), index: 1 };
         assert_eq!(shard.arguments(), ["node", "groups", "--shard", "1"]);
-        assert!(shard.keeps_state() && !ClusterNode::Gateway { index: 0 }.keeps_state());
+        assert!(shard.keeps_state() && !ClusterNode::Monitor { index: 0 }.keeps_state());
     }
 }

@@ -55,6 +55,7 @@ fn a_shard_keeps_its_state_in_a_volume_of_its_own() {
     assert_eq!(shard["environment"]["COFFEE_SHARDS"], "3", "text, as Compose wants it");
     assert_eq!(shard["environment"]["COFFEE_PLACEMENT"], "fused");
     let volumes = [
+        "gateway-0",
         "groups.0",
         "groups.1",
         "names.0",
@@ -129,7 +130,7 @@ fn a_placement_file_is_mounted_whatever_its_name() {
         "type": "bind", "source": "./my $$: placement.toml", "target": "/etc/coffee/placement.toml", "read_only": true,
     });
     assert_eq!(file["services"]["names.0"]["volumes"], json!(["names.0:/state", mount]));
-    assert_eq!(file["services"]["gateway-0"]["volumes"], json!([mount]));
+    assert_eq!(file["services"]["gateway-0"]["volumes"], json!(["gateway-0:/state", mount]));
     assert_eq!(file["services"]["gateway-0"]["environment"]["COFFEE_PLACEMENT"], "/etc/coffee/placement.toml");
 }
 

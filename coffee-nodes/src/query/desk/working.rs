@@ -65,11 +65,13 @@ impl Desk {
     /// Fails jobs that wait neither for their clients nor for a disk, and on which nothing has gone on for too long.
     pub(super) fn fail_stuck(&mut self, now: Now, effects: &mut Effects) {
         let (limit, heard) = (self.rules.progress_timeout, self.hearing.so_far(now.instant));
-        let held = self.is_held(now);
+        // Under another topology it waits for people: for the cluster that it was begun in, or to be cancelled (invariant 7).
+        let (held, version) = (self.is_held(now), self.rules.version());
         let waits_for_client =
             |entry: &Entry| !entry.progress.is_uploaded() && heard.saturating_sub(entry.renewed) >= SPOKEN;
         let stuck = self.jobs.iter_mut().filter_map(|(number, entry)| {
-            if held || entry.progress.phase != Phase::Running || waits_for_client(entry) {
+            let ours = entry.minted.topology == version;
+            if held || !ours || entry.progress.phase != Phase::Running || waits_for_client(entry) {
                 entry.course.moved(heard);
             }
             (heard.saturating_sub(entry.course.moved) >= limit).then_some(*number)
