@@ -213,13 +213,14 @@ impl ShardNode {
         actions.push(Action::Commit { group, records: std::mem::take(&mut self.group) });
     }
 
-    /// Emits what is complete and committed, as far as the window allows.
+    /// Emits what is complete and committed, as far as the window allows: of one job in a step, so that it is known for which
+    /// one the node works. Once what it sends is confirmed, it is the next job's turn.
     fn emit(&mut self, actions: &mut Vec<Action>) -> Result<(), Failure> {
         if !self.tags.is_empty() || !self.committing.is_empty() || !self.telling.is_empty() {
             return Ok(());
         }
         let ShardNode { topology, jobs, packer, emissions, next_emission, place, gives_up, .. } = self;
-        for (head, job) in jobs.iter_mut() {
+        while let Some((head, job)) = jobs.iter_mut().find(|(_, job)| job.emits()) {
             for operator in &mut job.operators {
                 if operator.start(Tag(*next_emission)) {
                     emissions.insert(Tag(*next_emission), (head.job, operator.stream.origin));
@@ -241,9 +242,12 @@ impl ShardNode {
                     }
                 }
             }
+            // Whoever waits for an end should not wait for the next delivery as well.
+            packer.flush(actions);
+            if packer.unconfirmed() > 0 {
+                break;
+            }
         }
-        // Whoever waits for an end should not wait for the next delivery as well.
-        packer.flush(actions);
         Ok(())
     }
 
@@ -323,8 +327,7 @@ impl Node for ShardNode {
     }
 
     fn emits(&self) -> Option<JobId> {
-        let emits = |job: &ShardJob| job.operators.iter().any(Operator::emits);
-        self.jobs.iter().find(|(_, job)| emits(job)).map(|(head, _)| head.job)
+        self.jobs.iter().find(|(_, job)| job.emits()).map(|(head, _)| head.job)
     }
 
     fn progress(&self) -> Vec<Progress> {
@@ -355,6 +358,10 @@ impl ShardJob {
 
     fn absorb(&mut self, part: Part<'_>, job: JobId) -> Result<bool, NodeError> {
         self.operator(part.meta.port())?.absorb(part, job)
+    }
+
+    fn emits(&self) -> bool {
+        self.operators.iter().any(Operator::emits)
     }
 
     /// The one that a port leads to.

@@ -1,4 +1,7 @@
-use coffee_core::exec::{ExecError, ScratchError};
+use coffee_core::{
+    exec::{ExecError, ScratchError},
+    frame::{FrameWriter, JobHead, Sinks},
+};
 use rustix::io::Errno;
 
 use super::*;
@@ -19,6 +22,12 @@ impl Node for Spills {
     }
 }
 
+fn frame() -> Bytes {
+    let job = JobId { cluster: 1, number: 1 };
+    let head = JobHead { job, topology: 1, sinks: Sinks::ALL, strict: false, parameters: Vec::new() };
+    FrameWriter::new(&head, Vec::new()).unwrap().finish().into()
+}
+
 /// One delivery, and what became of it.
 #[derive(Default)]
 struct One {
@@ -29,7 +38,7 @@ struct One {
 impl Transport for One {
     fn next(&mut self, _wait: Duration) -> Result<Incoming, TransportError> {
         let taken = std::mem::replace(&mut self.taken, true);
-        Ok(if taken { Incoming::End } else { Incoming::Delivery(Tag(0), Bytes::from_static(b"frame")) })
+        Ok(if taken { Incoming::End } else { Incoming::Delivery(Tag(0), frame()) })
     }
 
     fn publish(&mut self, _id: PublishId, _to: Target, _body: Bytes) -> Result<(), TransportError> {
