@@ -14,10 +14,14 @@ pub(crate) fn guarded<T>(call: impl FnOnce() -> Result<T, ExecError>) -> Result<
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(ExecError::Panicked(words(&*panic))))
 }
 
+/// The most bytes that are kept of it: it travels with every frame that lacks the batch.
+const LONGEST: usize = 1024;
+
 /// What it said: mostly text.
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word").to_owned()
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word");
+    text.get(..text.floor_char_boundary(LONGEST)).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -31,5 +35,6 @@ mod tests {
         assert_eq!(text(|| panic!("on purpose")), "it panicked: on purpose");
         assert_eq!(text(|| panic!("{} times", 7)), "it panicked: 7 times");
         assert_eq!(text(|| std::panic::panic_any(7)), "it panicked: without a word");
+        assert!(text(|| panic!("{}", "ö".repeat(1 << 20))).len() < 2 * LONGEST, "all of a batch, perhaps");
     }
 }
