@@ -109,7 +109,7 @@ pub(super) struct Desk {
 impl Desk {
     /// Goes on with what was kept. Clients that are away have all their time again.
     pub fn new(rules: Arc<Rules>, kept: Kept, now: Now) -> Self {
-        let hearing = Hearing::new(rules.client_timeout, now.instant);
+        let hearing = Hearing::new(rules.client_timeout.min(rules.progress_timeout), now.instant);
         let requests = kept.jobs.iter().map(|(number, (minted, _))| (minted.request, *number)).collect();
         let entries = kept.jobs.into_iter().map(|(number, (minted, progress))| {
             let progress = ending::under(&rules, progress);
