@@ -345,8 +345,9 @@ impl Runner<'_> {
         Ok(tag.map_or(Ok(()), |tag| self.transport.ack(tag))?)
     }
 
-    /// The node has forgotten a job.
+    /// The node has forgotten a job. What waited behind it goes on at the next idle event.
     fn forget(&mut self, job: JobId) -> Result<(), RunnerError> {
+        self.course.idle = false;
         self.store.forget(job)?;
         self.course.registered.remove(&job);
         self.jobs.forgotten(job)

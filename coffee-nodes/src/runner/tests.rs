@@ -90,3 +90,54 @@ fn a_full_scratch_is_the_node_s_and_another_error_of_it_is_the_job_s() {
     let (ran, acked, failed) = run_with(Errno::ACCESS);
     assert!(ran.is_ok() && acked && failed);
 }
+
+/// Can't emit for its first job; has something to emit for another, once it is told that nothing comes.
+#[derive(Default)]
+struct TwoJobs {
+    failed: bool,
+    emitted: bool,
+}
+
+impl Node for TwoJobs {
+    fn step(&mut self, event: Event, _actions: &mut Vec<Action>) -> Result<(), Failure> {
+        match event {
+            Event::Idle if !std::mem::replace(&mut self.failed, true) => {
+                Err(Failure { job: Some(JobId { cluster: 1, number: 1 }), tag: None, error: NodeError::Deadly(1) })
+            }
+            Event::Idle => {
+                self.emitted = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn jobs(&self) -> usize {
+        2
+    }
+}
+
+/// Nothing comes, a few times.
+struct Quiet(u32);
+
+impl Transport for Quiet {
+    fn next(&mut self, _wait: Duration) -> Result<Incoming, TransportError> {
+        self.0 = self.0.saturating_sub(1);
+        Ok(if self.0 == 0 { Incoming::End } else { Incoming::Nothing })
+    }
+
+    fn publish(&mut self, _id: PublishId, _to: Target, _body: Bytes) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    fn ack(&mut self, _tag: Tag) -> Result<(), TransportError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_job_that_fails_in_emitting_does_not_leave_another_waiting() {
+    let mut node = TwoJobs::default();
+    run(&mut node, &mut Quiet(5), &mut Volatile, &mut Failed::default()).unwrap();
+    assert!(node.failed && node.emitted);
+}
