@@ -207,8 +207,8 @@ pub trait Node: Send {
     /// Of how many jobs it holds something in memory.
     fn jobs(&self) -> usize;
 
-    /// The job that it emits for, or is about to, when no frame comes.
-    fn emits(&self) -> Option<JobId> {
+    /// The job that it emits for, or is about to, when no frame comes; and which step of that it is: the same one in each life.
+    fn emits(&self) -> Option<(JobId, u64)> {
         None
     }
 

@@ -118,6 +118,14 @@ struct Input {
 struct Arrived {
     coverage: Coverage,
     batches: Option<u64>,
+    /// Its origin has failed: nothing of it is waited for.
+    failed: bool,
+}
+
+impl Arrived {
+    fn is_complete(&self) -> bool {
+        self.failed || self.batches.is_some_and(|batches| self.coverage.is_exactly(batches))
+    }
 }
 
 impl ShardNode {
@@ -326,8 +334,8 @@ impl Node for ShardNode {
         self.jobs.len()
     }
 
-    fn emits(&self) -> Option<JobId> {
-        self.jobs.iter().find(|(_, job)| job.emits()).map(|(head, _)| head.job)
+    fn emits(&self) -> Option<(JobId, u64)> {
+        self.jobs.iter().find(|(_, job)| job.emits()).map(|(head, job)| (head.job, job.steps))
     }
 
     fn progress(&self) -> Vec<Progress> {
@@ -426,12 +434,19 @@ impl Operator {
                 arrived.coverage.extend(&seqs);
                 arrived.coverage.len() > before
             }
-            PartMeta::End { batches, counts: more, failed: loss, .. } => match arrived.batches.replace(batches) {
+            // An origin whose next life fails elsewhere, or not at all, ends otherwise: what it failed in stays failed.
+            PartMeta::End { .. } if arrived.failed => false,
+            PartMeta::End { counts: more, failed: Some(loss), .. } => {
+                Count::add_all(counts, &more);
+                arrived.failed = true;
+                *failed = failed.take().or(Some(loss));
+                true
+            }
+            PartMeta::End { batches, counts: more, failed: None, .. } => match arrived.batches.replace(batches) {
                 Some(known) if known != batches => return Err(NodeError::Disagreement(job)),
                 Some(_) => false,
                 None => {
                     Count::add_all(counts, &more);
-                    *failed = failed.take().or(loss);
                     true
                 }
             },
@@ -448,7 +463,7 @@ impl Operator {
 
     fn complete(&self) -> bool {
         let mut arrived = self.inputs.iter().flat_map(|input| input.streams.values());
-        arrived.all(|arrived| arrived.batches.is_some_and(|batches| arrived.coverage.is_exactly(batches)))
+        arrived.all(Arrived::is_complete)
     }
 
     /// Turns to emitting, once complete; true where it has just turned.
@@ -527,12 +542,11 @@ impl Operator {
     fn lacks(&self, topology: &Topology) -> impl Iterator<Item = String> {
         let collecting = matches!(self.phase, Phase::Collecting(_));
         let streams = self.inputs.iter().filter(move |_| collecting).flat_map(|input| &input.streams);
-        streams.filter_map(|(stream, Arrived { coverage, batches })| {
+        streams.filter(|(_, arrived)| !arrived.is_complete()).map(|(stream, Arrived { coverage, batches, .. })| {
             let (name, has) = (topology.name_of(*stream), coverage.len());
             match batches {
-                Some(batches) if coverage.is_exactly(*batches) => None,
-                Some(batches) => Some(format!("{name} ({has} of {batches} batches)")),
-                None => Some(format!("{name} ({has} batches, no end)")),
+                Some(batches) => format!("{name} ({has} of {batches} batches)"),
+                None => format!("{name} ({has} batches, no end)"),
             }
         })
     }

@@ -619,3 +619,65 @@ fn what_does_not_fit_is_refused_and_not_acked() {
     let short = JobHead { parameters: vec![], ..good };
     assert!(matches!(deliver(chunks(&topology, &short, "sales", &[(1u8, 1u32)], 1).remove(0)), NodeError::Decode(_)));
 }
+
+#[test]
+fn who_is_said_to_emit_emits_and_nobody_else_in_the_same_step() {
+    let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(false, 1, 1, true)).unwrap());
+    let (at, _) = (0u16..).zip(topology.stages()).find(|(_, stage)| stage.name == "best").unwrap();
+    let port = (0..20).map(Port).find(|port| topology.stage_of(*port) == Some(at)).unwrap();
+    let scratch: MakeScratch = Box::new(|| -> Box<dyn Scratch> { Box::new(MemoryScratch::default()) });
+    let mut node = ShardNode::new(topology.clone(), at, 0, scratch);
+    for number in [1, 2] {
+        let mut head = head(&topology, Sinks::ALL, (1, 2, Poison::Nowhere));
+        head.job.number = number;
+        let mut frame = FrameWriter::new(&head, Vec::new()).unwrap();
+        for stream in topology.streams(topology.port(port).unwrap()) {
+            frame.part(&PartMeta::End { port, stream, batches: 0, counts: vec![], failed: None }, &[]).unwrap();
+        }
+        let record = Record::Frame { job: head.job, body: frame.finish().into() };
+        node.step(Event::Restored(record), &mut Vec::new()).unwrap();
+    }
+    let mut event = Event::Idle;
+    for number in [1, 2] {
+        assert_eq!(node.emits().map(|(job, _)| job), Some(JobId { cluster: 7, number }));
+        let mut actions = Vec::new();
+        node.step(event, &mut actions).unwrap();
+        let [Action::Publish { id, body, .. }] = &actions[..] else { panic!("{actions:?}") };
+        assert_eq!(FrameReader::new(body).unwrap().head().unwrap().job.number, number);
+        event = Event::Confirmed(*id);
+    }
+    assert_eq!(node.emits(), None);
+}
+
+#[test]
+fn an_origin_that_fails_is_not_waited_for_whatever_its_lives_have_sent() {
+    let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(false, 1, 1, true)).unwrap());
+    let head = head(&topology, Sinks::ALL, (1, 2, Poison::Nowhere));
+    let (at, _) = (0u16..).zip(topology.stages()).find(|(_, stage)| stage.name == "best").unwrap();
+    let port = (0..20).map(Port).find(|port| topology.stage_of(*port) == Some(at)).unwrap();
+    let stream = topology.streams_of(port)[0];
+    let scratch: MakeScratch = Box::new(|| -> Box<dyn Scratch> { Box::new(MemoryScratch::default()) });
+    let mut node = ShardNode::new(topology.clone(), at, 0, scratch);
+    let mut deliver = |meta: PartMeta| {
+        let mut frame = FrameWriter::new(&head, Vec::new()).unwrap();
+        frame.part(&meta, &[]).unwrap();
+        node.step(Event::Delivery { tag: Tag(1), body: frame.finish().into() }, &mut Vec::new()).unwrap();
+    };
+    // One life has sent three batches, the next has failed in the second, and one after it has not.
+    (0..3).for_each(|seq| deliver(PartMeta::Rows { port, stream, seq, rows: 0, counts: vec![] }));
+    let end = |batches, failed| PartMeta::End { port, stream, batches, counts: vec![], failed };
+    deliver(end(1, Some(Loss { stream, seq: 1, reason: "on purpose".into() })));
+    deliver(end(3, None));
+    let mut actions = Vec::new();
+    node.step(Event::Idle, &mut actions).unwrap();
+    let [Action::Commit { group, .. }] = &actions[..] else { panic!("{actions:?}") };
+    let mut emitted = Vec::new();
+    node.step(Event::Committed(*group), &mut emitted).unwrap();
+    let body = emitted.iter().find_map(|action| match action {
+        Action::Publish { body, .. } => Some(body.clone()),
+        _ => None,
+    });
+    let body = body.expect("it is complete");
+    let part = FrameReader::new(&body).unwrap().part().unwrap().unwrap();
+    assert!(matches!(part.meta, PartMeta::End { batches: 0, failed: Some(_), .. }), "{:?}", part.meta);
+}

@@ -76,12 +76,14 @@ impl DeadLetters {
                 Err(error) => format!(" (the frame can't be kept: {error})"),
             };
         }
+        // Last, as a report is cut off where it is too long.
+        text = format!("{text}: {}", letter.reason);
         ErrorReport { at_ms: letter.at_ms, node: letter.node.clone(), job: letter.job, text }
     }
 
     fn words(&self, letter: &DeadLetter) -> String {
         if letter.losses.is_empty() {
-            return format!("gave up a message: {}", letter.reason);
+            return "gave up a message".to_owned();
         }
         let name = |loss: &Loss| format!("{} of {}", loss.seq, self.topology.name_of(loss.stream));
         let named: Vec<String> = letter.losses.iter().take(MOST_NAMED).map(name).collect();
@@ -89,7 +91,7 @@ impl DeadLetters {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        format!("gave up batch {}{more}: {}", named.join(", "), letter.reason)
+        format!("gave up batch {}{more}", named.join(", "))
     }
 }
 

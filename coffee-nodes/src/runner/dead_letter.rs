@@ -7,8 +7,11 @@ use coffee_core::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Room in a message for what stands beside the frame.
-const MARGIN: usize = 1 << 20;
+/// Room in a message for what the broker's protocol has beside the body.
+const MARGIN: usize = 1 << 16;
+
+/// Losses that a letter names which would be too long.
+const MOST_LOSSES: usize = 1000;
 
 /// Something that a node gave up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,11 +37,14 @@ impl DeadLetter {
     /// # Errors
     /// None that is known: it is plain data.
     pub fn encode(mut self) -> Result<Bytes, EncodeError> {
-        if self.frame.len() > MAX_FRAME - MARGIN {
-            self.frame.clear();
-        }
         let mut bytes = Vec::new();
         codec::encode(&self, &mut bytes)?;
+        if bytes.len() > MAX_FRAME - MARGIN {
+            self.frame.clear();
+            self.losses.truncate(MOST_LOSSES);
+            bytes.clear();
+            codec::encode(&self, &mut bytes)?;
+        }
         Ok(bytes.into())
     }
 }

@@ -253,10 +253,11 @@ impl Runner<'_> {
         self.course.events.push_back(event);
         while let Some(event) = self.course.events.pop_front() {
             if matches!(event, Event::Idle | Event::Committed(_) | Event::Confirmed(_))
-                && let Some(job) = self.node.emits()
+                && let Some((job, step)) = self.node.emits()
             {
-                work = Some(Work::whole(job));
-                if self.jobs.deaths(Work::whole(job)) >= MOST_DEATHS {
+                let emission = Work::emission(job, step);
+                work = Some(emission);
+                if self.jobs.deaths(emission) >= MOST_DEATHS {
                     self.fail(Failure { job: Some(job), tag: None, error: NodeError::Deadly(MOST_DEATHS) })?;
                     self.course.events.push_back(event); // behind the job's end
                     continue;

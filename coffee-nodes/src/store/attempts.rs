@@ -43,13 +43,13 @@ impl Work {
         let rest =
             FrameReader::new(body).map_or(body, |frame| body.get(frame.head_bytes().len()..).unwrap_or_default());
         let telling = rest.get(..TELLING).unwrap_or(rest);
-        // Never zero, which stands for the job as a whole.
+        // Odd; emissions have the even keys.
         Work { key: hash::fixed(&(telling, body.len())) | 1, job }
     }
 
-    /// What no frame brings: the job's emission.
-    pub fn whole(job: JobId) -> Self {
-        Work { key: 0, job }
+    /// What no frame brings: a step of the job's emission.
+    pub fn emission(job: JobId, step: u64) -> Self {
+        Work { key: step << 1, job }
     }
 
     /// Whether there is any: cluster and number of a job are never both zero.
@@ -90,10 +90,13 @@ impl Attempts {
     }
 
     /// Goes on with what earlier lives noted in that file, or makes it with its folder; one that died in its work is counted.
-    /// Where there can be no such file, nothing is noted: work that ends the process is then tried for ever.
+    /// Where there can be no such file, or another process has it, nothing is noted: work that ends the process is then tried
+    /// for ever.
     pub fn open(path: &Path) -> Self {
         let opened = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            // Another process that counts there works at something else.
+            file.try_lock()?;
             Ok((read(&file)?, file))
         });
         match opened {
@@ -120,11 +123,10 @@ impl Attempts {
         self.note(&work.encode());
     }
 
-    /// The work that was begun is done, so that of a frame can be done. What is for a job as a whole is done in many steps,
-    /// of which a later one may be deadly.
+    /// The work that was begun is done, so it can be done.
     pub fn end(&mut self) {
         let known = self.deaths.len();
-        let done = self.at.take().filter(|work| work.key != 0);
+        let done = self.at.take();
         self.deaths.retain(|(work, _)| Some(*work) != done);
         if self.deaths.len() < known { self.save() } else { self.note(&[0; WORK]) }
     }
@@ -206,6 +208,7 @@ mod tests {
         let mut attempts = Attempts::open(&path);
         attempts.begin(work(1));
         attempts.end();
+        drop(attempts);
         for deaths in 0..3 {
             let mut attempts = Attempts::open(&path);
             assert_eq!((attempts.deaths(work(1)), attempts.deaths(work(2))), (0, deaths));
@@ -216,8 +219,10 @@ mod tests {
         assert_eq!(Attempts::open(&path).deaths(work(2)), 3);
         assert_eq!(Attempts::open(&path).deaths(work(2)), 3, "idle lives don't count");
         let mut attempts = Attempts::open(&path);
+        assert_eq!(Attempts::open(&path).deaths(work(2)), 0, "another process has the file");
         attempts.begin(work(2));
         attempts.end();
+        drop(attempts);
         assert_eq!(Attempts::open(&path).deaths(work(2)), 0, "it can be done");
     }
 
@@ -232,6 +237,7 @@ mod tests {
         assert_eq!((0..70).map(|key| attempts.deaths(work(key))).sum::<u64>(), 64);
         assert_eq!((attempts.deaths(work(5)), attempts.deaths(work(69))), (0, 1));
         attempts.forget(work(0).job);
+        drop(attempts);
         assert_eq!(Attempts::open(&path).deaths(work(69)), 0);
     }
 
@@ -257,6 +263,6 @@ mod tests {
         let job = JobId { cluster: 7, number: 1 };
         assert_eq!(Work::frame(job, b"some body"), Work::frame(job, b"some body"));
         assert_ne!(Work::frame(job, b"some body"), Work::frame(job, b"some bodz"));
-        assert_ne!(Work::frame(job, b"some body"), Work::whole(job));
+        assert_ne!(Work::frame(job, b"some body"), Work::emission(job, 7));
     }
 }

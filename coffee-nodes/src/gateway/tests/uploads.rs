@@ -232,7 +232,9 @@ fn a_batch_that_an_operator_panics_at_is_given_up_and_costs_nobody_a_connection(
     eventually("people are told", || match Peer::connect(&gateway).ask(&ToGateway::Describe { job: doomed }) {
         ToClient::Job { summary, errors } => {
             assert_eq!(summary.state, JobState::Running);
-            errors.iter().any(|error| error.text.starts_with("gave up batch 0 of more: "))
+            errors
+                .iter()
+                .any(|error| error.text.starts_with("gave up batch 0 of more (") && error.text.ends_with("on purpose"))
         }
         other => panic!("{other:?}"),
     });
