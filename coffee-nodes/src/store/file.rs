@@ -5,6 +5,8 @@ use std::{
     io,
     panic::catch_unwind,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use coffee_core::codec::{self, DecodeError};
@@ -27,6 +29,10 @@ pub(crate) struct Format {
     /// Bytes of pages that are kept in memory.
     pub cache: usize,
 }
+
+/// A process that another thread starts has this process's locks, too, from its fork until it has become another program: so
+/// long that is waited for.
+const FORKED: Duration = Duration::from_millis(200);
 
 const VERSION: &str = "version";
 const IDENTITY: &str = "identity";
@@ -117,7 +123,14 @@ impl StoreFile {
             }
             Ok((database, identity, ledger))
         };
-        match opened() {
+        let until = Instant::now() + FORKED;
+        let opened = loop {
+            match opened() {
+                Err(FileError::InUse) if Instant::now() < until => thread::sleep(FORKED / 20),
+                opened => break opened,
+            }
+        };
+        match opened {
             Ok((database, identity, ledger)) => {
                 Ok(StoreFile { database, path, format, identity, ledger: Some(ledger) })
             }
