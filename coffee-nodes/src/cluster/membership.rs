@@ -23,7 +23,7 @@ use crate::{
     Pulse, Stop,
     job::ErrorReport,
     runner::{BrokerTransport, Jobs, Links, LinksError, RunnerError, Sharing, TransportError},
-    store::{Attempts, Work},
+    store::Attempts,
 };
 
 /// How long the listening thread waits for an answer: it asks again soon.
@@ -343,16 +343,8 @@ impl Jobs for NodeJobs {
         Ok(())
     }
 
-    fn deaths(&self, work: Work) -> u64 {
-        self.attempts.deaths(work)
-    }
-
-    fn begin(&mut self, work: Work) {
-        self.attempts.begin(work);
-    }
-
-    fn done(&mut self) {
-        self.attempts.end();
+    fn attempts(&mut self) -> Option<&mut Attempts> {
+        Some(&mut self.attempts)
     }
 
     fn look_at(&mut self, node: &dyn Node) {

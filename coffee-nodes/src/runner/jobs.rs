@@ -6,7 +6,7 @@ use coffee_core::{
 };
 
 use super::RunnerError;
-use crate::store::Work;
+use crate::store::Attempts;
 
 /// What a runner asks about jobs.
 pub trait Jobs {
@@ -39,19 +39,10 @@ pub trait Jobs {
     /// Where the runner is to end.
     fn forgotten(&mut self, job: JobId) -> Result<(), RunnerError>;
 
-    /// How often this node's process has died in that work.
-    fn deaths(&self, work: Work) -> u64 {
-        let _ = work;
-        0
+    /// Where it is noted what the node works at, and in what its process has died; `None` where nobody counts that.
+    fn attempts(&mut self) -> Option<&mut Attempts> {
+        None
     }
-
-    /// The node begins this work; a process that dies before [`done`](Self::done) has died in it.
-    fn begin(&mut self, work: Work) {
-        let _ = work;
-    }
-
-    /// What was begun is done.
-    fn done(&mut self) {}
 
     /// Called now and then, several times a second at least: the node may be asked how far it is.
     fn look_at(&mut self, node: &dyn Node) {

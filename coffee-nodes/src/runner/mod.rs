@@ -44,6 +44,23 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// A frame that its process has died of so often is given up, and so is a job whose emission it is that kills.
 pub const MOST_DEATHS: u64 = 5;
 
+/// Whether its process has died so often in this work that it is given up.
+pub(crate) fn is_deadly(jobs: &mut (impl Jobs + ?Sized), work: Work) -> bool {
+    jobs.attempts().is_some_and(|attempts| attempts.deaths(work) >= MOST_DEATHS)
+}
+
+/// Does work, noted for as long as that takes: a process that dies meanwhile has died in it.
+pub(crate) fn attempt<T>(jobs: &mut (impl Jobs + ?Sized), work: Work, step: impl FnOnce() -> T) -> T {
+    if let Some(attempts) = jobs.attempts() {
+        attempts.begin(work);
+    }
+    let done = step();
+    if let Some(attempts) = jobs.attempts() {
+        attempts.end();
+    }
+    done
+}
+
 /// Letters about what is no frame have this bit; the names that nodes give count from 0, or have the highest bit.
 const FOREIGN: u64 = 1 << 62;
 
@@ -241,7 +258,7 @@ impl Runner<'_> {
             return Ok(self.transport.ack(tag)?);
         }
         let work = Work::frame(job, &body);
-        if self.jobs.deaths(work) < MOST_DEATHS {
+        if !self.is_deadly(work) {
             return self.handle(Event::Delivery { tag, body }, Some(work));
         }
         let reason = NodeError::Deadly(MOST_DEATHS).to_string();
@@ -257,7 +274,7 @@ impl Runner<'_> {
             {
                 let emission = Work::emission(job, step);
                 work = Some(emission);
-                if self.jobs.deaths(emission) >= MOST_DEATHS {
+                if self.is_deadly(emission) {
                     self.fail(Failure { job: Some(job), tag: None, error: NodeError::Deadly(MOST_DEATHS) })?;
                     self.course.events.push_back(event); // behind the job's end
                     continue;
@@ -283,10 +300,11 @@ impl Runner<'_> {
     /// Lets the node answer an event. Its process may die in that, of what it works at.
     fn step(&mut self, event: Event, work: Option<Work>, actions: &mut Vec<Action>) -> Result<(), Failure> {
         let Some(work) = work else { return self.node.step(event, actions) };
-        self.jobs.begin(work);
-        let answered = self.node.step(event, actions);
-        self.jobs.done();
-        answered
+        attempt(self.jobs, work, || self.node.step(event, actions))
+    }
+
+    fn is_deadly(&mut self, work: Work) -> bool {
+        is_deadly(self.jobs, work)
     }
 
     fn act(&mut self, action: Action) -> Result<(), RunnerError> {

@@ -78,13 +78,10 @@ fn jobs_of(membership: &Arc<Membership>, place: &ShardPlace, journal: &Journal) 
 fn restore_record(node: &mut ShardNode, record: Record, jobs: &mut NodeJobs) -> Result<(), Failure> {
     let Record::Frame { job, ref body } = record else { return node.step(Event::Restored(record), &mut Vec::new()) };
     let work = Work::frame(job, body);
-    if jobs.deaths(work) >= MOST_DEATHS {
+    if runner::is_deadly(jobs, work) {
         return Err(Failure { job: Some(job), tag: None, error: NodeError::Deadly(MOST_DEATHS) });
     }
-    jobs.begin(work);
-    let restored = node.step(Event::Restored(record), &mut Vec::new());
-    jobs.done();
-    restored
+    runner::attempt(jobs, work, || node.step(Event::Restored(record), &mut Vec::new()))
 }
 
 /// Gives a node what its earlier life had committed. A job whose records it can't read fails.

@@ -18,7 +18,7 @@ use crate::{
     gateway::registry::Registry,
     job::ErrorReport,
     runner::{self, Jobs, RunnerError, TransportError, Volatile},
-    store::{Attempts, Work},
+    store::Attempts,
 };
 
 /// Before a thread goes on after the broker failed it, or an operator panicked.
@@ -97,16 +97,8 @@ impl Jobs for ClientsJobs<'_> {
         Ok(true)
     }
 
-    fn deaths(&self, work: Work) -> u64 {
-        self.attempts.deaths(work)
-    }
-
-    fn begin(&mut self, work: Work) {
-        self.attempts.begin(work);
-    }
-
-    fn done(&mut self) {
-        self.attempts.end();
+    fn attempts(&mut self) -> Option<&mut Attempts> {
+        Some(self.attempts)
     }
 
     fn register(&mut self, _job: JobId) -> Result<bool, RunnerError> {
