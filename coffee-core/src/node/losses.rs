@@ -38,8 +38,7 @@ impl Losses {
         reason: &dyn Display,
     ) -> Option<Loss> {
         let (stream, seq) = batch.filter(|_| !self.0.contains_key(&at))?;
-        let stage = topology.stage_of(port).and_then(|stage| topology.stages().get(usize::from(stage)));
-        let stage = stage.map(|stage| stage.name.as_str()).unwrap_or_default();
+        let stage = topology.stage_of(port).map(|stage| topology.stage_name(stage)).unwrap_or_default();
         let loss = Loss { stream, seq, reason: format!("{stage}: {reason}") };
         self.0.insert(at, loss.clone());
         Some(loss)

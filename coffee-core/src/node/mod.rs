@@ -7,6 +7,7 @@
 mod entry;
 mod jobs;
 mod losses;
+mod operator;
 mod outputs;
 mod packer;
 mod shard;

@@ -141,6 +141,11 @@ impl Topology {
         &self.stages
     }
 
+    /// A stage's name; empty where there is no such stage.
+    pub fn stage_name(&self, stage: u16) -> &str {
+        self.stages.get(usize::from(stage)).map(|stage| stage.name.as_str()).unwrap_or_default()
+    }
+
     /// A number that two topologies share only if their frames mean the same (invariant 7).
     pub fn version(&self) -> u64 {
         self.version

@@ -79,8 +79,7 @@ impl Rules {
 
     /// A shard for people.
     pub fn name_of(&self, Shard { stage, shard }: Shard) -> String {
-        let stage = self.topology.stages().get(usize::from(stage));
-        format!("{}.{shard}", stage.map(|stage| stage.name.as_str()).unwrap_or_default())
+        format!("{}.{shard}", self.topology.stage_name(stage))
     }
 
     /// Checks what a job is to be minted with; returns how many bytes describe it, or what is wrong with it.

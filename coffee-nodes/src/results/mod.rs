@@ -153,8 +153,7 @@ impl ResultsNode<'_> {
     /// The one shard of a stage, and what is left of its journal.
     fn open_stage(&self, membership: &Arc<Membership>, stage: u16) -> Result<(ShardPlace, Journal), ResultsNodeError> {
         let ResultsOptions { state, volatile, .. } = self.options;
-        let found = self.topology.stages().get(usize::from(stage));
-        let name = found.map(|stage| stage.name.clone()).unwrap_or_default();
+        let name = self.topology.stage_name(stage).to_owned();
         let scratch = state.join(&name);
         let mut journal = if *volatile { Journal::volatile() } else { Journal::open(&scratch.join("journal"))? };
         let place = ShardPlace { stage, shard: 0, name, scratch, pulse: Pulse::default() };

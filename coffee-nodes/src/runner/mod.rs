@@ -258,7 +258,7 @@ impl Runner<'_> {
             return Ok(self.transport.ack(tag)?);
         }
         let work = Work::frame(job, &body);
-        if !self.is_deadly(work) {
+        if !is_deadly(self.jobs, work) {
             return self.handle(Event::Delivery { tag, body }, Some(work));
         }
         let reason = NodeError::Deadly(MOST_DEATHS).to_string();
@@ -274,7 +274,7 @@ impl Runner<'_> {
             {
                 let emission = Work::emission(job, step);
                 work = Some(emission);
-                if self.is_deadly(emission) {
+                if is_deadly(self.jobs, emission) {
                     self.fail(Failure { job: Some(job), tag: None, error: NodeError::Deadly(MOST_DEATHS) })?;
                     self.course.events.push_back(event); // behind the job's end
                     continue;
@@ -301,10 +301,6 @@ impl Runner<'_> {
     fn step(&mut self, event: Event, work: Option<Work>, actions: &mut Vec<Action>) -> Result<(), Failure> {
         let Some(work) = work else { return self.node.step(event, actions) };
         attempt(self.jobs, work, || self.node.step(event, actions))
-    }
-
-    fn is_deadly(&mut self, work: Work) -> bool {
-        is_deadly(self.jobs, work)
     }
 
     fn act(&mut self, action: Action) -> Result<(), RunnerError> {

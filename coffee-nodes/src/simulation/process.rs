@@ -91,13 +91,12 @@ struct Life {
 
 impl Process {
     pub fn new(index: usize, topology: &Topology, kind: Kind) -> Self {
-        let stage =
-            |at: u16| topology.stages().get(usize::from(at)).map(|stage| stage.name.clone()).unwrap_or_default();
+        let stage = |at| topology.stage_name(at);
         let name = match kind {
             Kind::Entry => format!("gateway-{index}"),
             Kind::Replica(at) => format!("{}-{index}", stage(at)),
             Kind::Shard(at, shard) => format!("{}.{shard}", stage(at)),
-            Kind::Results(at) => stage(at),
+            Kind::Results(at) => stage(at).to_owned(),
         };
         Process { name: name.into(), kind, disk: Disk::default(), identity: index as u64, lives: 0, life: None }
     }
