@@ -38,8 +38,7 @@ impl<A: Aggregator> Operator for AggregateOp<A> {
 
     fn head(&self, context: &Context<'_>, followers: Vec<AnyPush>) -> Head {
         Head::Stateful(Box::new(AggregateState {
-            aggregator: (self.make)(context.parameters),
-            groups: Groups::new(),
+            groups: Groups::new((self.make)(context.parameters)),
             block: Vec::new(),
             sorted: None,
             emission: Emission::new(context.index, followers),
@@ -49,34 +48,30 @@ impl<A: Aggregator> Operator for AggregateOp<A> {
 }
 
 struct AggregateState<A: Aggregator> {
-    aggregator: A,
-    groups: Groups<A::Key, A::Acc>,
+    groups: Groups<A>,
     block: Vec<(A::Key, A::Acc)>,
-    sorted: Option<Sorted<A::Key, A::Acc>>,
+    sorted: Option<Sorted<A>>,
     emission: Emission<A::Out>,
     order_free: bool,
 }
 
 impl<A: Aggregator> State for AggregateState<A> {
     fn absorb(&mut self, _input: usize, _from: (Stream, u64), rows: u32, payload: &[u8]) -> Result<(), ExecError> {
-        let AggregateState { aggregator, groups, block, .. } = self;
+        let AggregateState { groups, block, .. } = self;
         decode_blocks(rows, payload, block, |block| {
-            for (key, part) in block.drain(..) {
-                groups.merge(key, part, |acc, part| aggregator.merge(acc, part));
-            }
+            block.drain(..).for_each(|(key, part)| groups.merge(key, part));
             Ok(())
         })
     }
 
     fn emit(&mut self, out: &mut Outbox) -> Result<bool, ExecError> {
-        let AggregateState { aggregator, groups, sorted, emission, .. } = self;
-        let finish = |(key, acc)| aggregator.finish(key, acc);
+        let AggregateState { groups, sorted, emission, .. } = self;
         if self.order_free {
             // All of it is combined to a little before it travels: no order, so no sorting.
-            return emission.fold(&mut groups.drain().map(finish), out);
+            return emission.fold(&mut groups.drain(), out);
         }
         let rows = sorted.get_or_insert_with(|| groups.drain_sorted());
-        emission.batch(&mut rows.map(finish), out)
+        emission.batch(&mut rows.map(|group| groups.finish(group)), out)
     }
 }
 

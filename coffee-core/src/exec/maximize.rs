@@ -1,12 +1,10 @@
 //! A maximizer as a stateful operator, and the edge into it, which sends only what can still win.
 
-use std::{collections::HashMap, vec};
-
-use foldhash::fast::RandomState;
+use std::vec;
 
 use super::{
-    AnyPush, Block, Context, Edge, ExecError, Head, Operator, Outbox, Place, State, aggregate::Emission, block::Push,
-    operator::Make, rows::decode_blocks,
+    AnyPush, Best, Block, Context, Edge, ExecError, Head, Operator, Outbox, Place, State, aggregate::Emission,
+    block::Push, operator::Make, rows::decode_blocks,
 };
 use crate::{frame::Stream, operator::Maximizer};
 
@@ -50,61 +48,6 @@ impl<M: Maximizer> Operator for MaximizeOp<M> {
             sorted: None,
             emission: Emission::new(context.index, followers),
         }))
-    }
-}
-
-/// The best rows of each group so far.
-struct Best<M: Maximizer> {
-    maximizer: M,
-    groups: HashMap<M::Group, Candidates<M::Row>, RandomState>,
-}
-
-/// At most twice the limit of rows: sorted and cut when there are more, so that a row costs a constant on average, for
-/// any limit.
-struct Candidates<R> {
-    rows: Vec<R>,
-    /// How many rows at the front are sorted; once it is the limit, the last of them is the one to beat.
-    sorted: usize,
-}
-
-impl<M: Maximizer> Best<M> {
-    fn new(maximizer: M) -> Self {
-        Best { maximizer, groups: HashMap::default() }
-    }
-
-    fn offer(&mut self, row: &M::Row) {
-        let limit = self.maximizer.limit();
-        let group =
-            self.groups.entry(self.maximizer.group(row)).or_insert_with(|| Candidates { rows: Vec::new(), sorted: 0 });
-        let beaten = |worst: &M::Row| self.maximizer.rank(row, worst).is_ge();
-        if group.sorted == limit && group.rows.get(limit.wrapping_sub(1)).is_none_or(beaten) {
-            return;
-        }
-        group.rows.push(row.clone());
-        if group.rows.len() >= limit.saturating_mul(2).max(16) {
-            group.cut(&self.maximizer);
-        }
-    }
-
-    /// The best rows, by group and rank.
-    fn take(&mut self) -> Vec<M::Row> {
-        let mut groups: Vec<(M::Group, Candidates<M::Row>)> = self.groups.drain().collect();
-        groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        groups
-            .into_iter()
-            .flat_map(|(_, mut group)| {
-                group.cut(&self.maximizer);
-                group.rows
-            })
-            .collect()
-    }
-}
-
-impl<R> Candidates<R> {
-    fn cut<M: Maximizer<Row = R>>(&mut self, maximizer: &M) {
-        self.rows.sort_unstable_by(|a, b| maximizer.rank(a, b));
-        self.rows.truncate(maximizer.limit());
-        self.sorted = self.rows.len();
     }
 }
 

@@ -5,6 +5,7 @@
 //! combine what they are given before it travels. Nothing here knows frames, jobs or nodes.
 
 mod aggregate;
+mod best;
 mod block;
 mod build;
 mod combine;
@@ -23,8 +24,11 @@ mod sink;
 mod source;
 
 pub(crate) use aggregate::AggregateOp;
+pub use best::Best;
 pub use block::Block;
+pub use combine::Combiner;
 pub(crate) use filter::FilterOp;
+pub use groups::Groups;
 pub(crate) use guard::guarded;
 pub(crate) use join::JoinOp;
 pub(crate) use map::MapOp;
@@ -33,8 +37,8 @@ pub(crate) use operator::{AnyPush, Context, Edge, Head, Make, Operator, Place, U
 pub use operator::{ExecError, State, Transform};
 pub(crate) use outbox::{EMITTED_BYTES, EMITTED_ROWS};
 pub use outbox::{Outbox, Slot};
-pub(crate) use rejected::{REJECTED, RejectedOp};
-pub use rejected::{REJECTED_LIMIT, RejectedRow};
+pub(crate) use rejected::RejectedOp;
+pub use rejected::{REJECTED, REJECTED_LIMIT, RejectedRow};
 pub use scratch::{MemoryScratch, Scratch, ScratchError};
 pub(crate) use sink::SinkOp;
 pub(crate) use source::SourceOp;

@@ -12,7 +12,7 @@ use super::{
 use crate::{frame::Stream, rejection::Rejection};
 
 /// The sink's name.
-pub(crate) const REJECTED: &str = "rejected";
+pub const REJECTED: &str = "rejected";
 
 /// Of so many rejected rows the text is kept, a batch and a job; the others are counted.
 pub const REJECTED_LIMIT: u32 = 10_000;

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::coverage::Coverage;
 
 /// The version of everything on the wire.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 /// No frame is longer than this many bytes: RabbitMQ 4's default limit of a message.
 pub const MAX_FRAME: usize = 16 << 20;

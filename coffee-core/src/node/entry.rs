@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Action, Event, Failure, Node, NodeError, PublishId, Tag, WorkerNode, job_of};
 use crate::{
-    frame::FrameReader,
+    frame::{FrameReader, JobId},
     plan::{Target, Topology},
 };
 
@@ -62,5 +62,9 @@ impl Node for EntryNode {
 
     fn jobs(&self) -> usize {
         self.worker.jobs()
+    }
+
+    fn emits(&self) -> Option<(JobId, u64)> {
+        self.worker.emits()
     }
 }

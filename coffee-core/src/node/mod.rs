@@ -64,6 +64,8 @@ pub enum Event {
     Committed(GroupId),
     /// No delivery is ready: what is held back to travel or commit together should go now.
     Idle,
+    /// What [`Node::emits`] says is to be emitted. The driver brings it behind any other event, for as long as there is something.
+    Emit,
     /// What an earlier life of the node committed, before anything else happens to this one: marks of emission first.
     Restored(Record),
     /// Little more of a job is expected here: what can be made again may go. Nothing else changes.
@@ -208,10 +210,9 @@ pub trait Node: Send {
     /// Of how many jobs it holds something in memory.
     fn jobs(&self) -> usize;
 
-    /// The job that it emits for, or is about to, when no frame comes; and which step of that it is: the same one in each life.
-    fn emits(&self) -> Option<(JobId, u64)> {
-        None
-    }
+    /// The job that it emits for at the next [`Event::Emit`], and which step of that it is: the same one in each life. `None`:
+    /// there is nothing to emit, or not now.
+    fn emits(&self) -> Option<(JobId, u64)>;
 
     /// How far it is with each job that it waits for.
     fn progress(&self) -> Vec<Progress> {

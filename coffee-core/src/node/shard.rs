@@ -50,8 +50,8 @@ pub struct ShardNode {
     tags: Vec<Tag>,
     committing: HashMap<GroupId, Vec<Tag>>,
     next_group: u64,
-    /// Deliveries with batches that were given up: they join a group once people have been told.
-    telling: HashMap<PublishId, Tag>,
+    /// The letters about batches in the open group that were given up: it stays open until people have been told.
+    telling: HashSet<PublishId>,
     gives_up: bool,
 }
 
@@ -94,7 +94,7 @@ impl ShardNode {
             tags: Vec::new(),
             committing: HashMap::new(),
             next_group: 0,
-            telling: HashMap::new(),
+            telling: HashSet::new(),
             gives_up: false,
         }
     }
@@ -138,7 +138,7 @@ impl ShardNode {
         Ok(Absorbed { job: head.job, new, kept, told })
     }
 
-    /// A delivery joins the open group; where batches of it were given up, once people have been told.
+    /// A delivery joins the open group.
     fn deliver(
         &mut self,
         (tag, body): (Tag, &Bytes),
@@ -149,11 +149,9 @@ impl ShardNode {
         let Absorbed { job, new, kept, told } =
             absorbed.map_err(|error| Failure { job: job_of(body), tag: Some(tag), error })?;
         self.group.extend(new.then_some(Record::Frame { job, body: kept }));
-        match told {
-            Some(id) => drop(self.telling.insert(id, tag)),
-            // A repetition waits for the open group, which may hold what it repeats.
-            None => self.tags.push(tag),
-        }
+        self.telling.extend(told);
+        // A repetition waits for the open group, which may hold what it repeats.
+        self.tags.push(tag);
         if self.tags.len() >= GROUP {
             self.commit(actions);
         }
@@ -165,16 +163,25 @@ impl ShardNode {
         if self.group.is_empty() && self.tags.is_empty() {
             return;
         }
+        // What is committed as lost is not given up again in another life: nobody would tell of it then.
+        if !self.telling.is_empty() {
+            return;
+        }
         let group = GroupId(self.next_group);
         self.next_group += 1;
         self.committing.insert(group, std::mem::take(&mut self.tags));
         actions.push(Action::Commit { group, records: std::mem::take(&mut self.group) });
     }
 
+    /// Whether what is complete is committed as well, and all that was delivered acked, and there is room to emit.
+    fn may_emit(&self) -> bool {
+        self.tags.is_empty() && self.committing.is_empty() && self.packer.unconfirmed() < EMISSION_WINDOW
+    }
+
     /// Emits what is complete and committed, as far as the window allows: of one job in a step, so that it is known for which
     /// one the node works. Once what it sends is confirmed, it is the next job's turn.
     fn emit(&mut self, actions: &mut Vec<Action>) -> Result<(), Failure> {
-        if !self.tags.is_empty() || !self.committing.is_empty() || !self.telling.is_empty() {
+        if !self.may_emit() {
             return Ok(());
         }
         let ShardNode { topology, jobs, packer, emissions, next_emission, place, gives_up, .. } = self;
@@ -258,16 +265,17 @@ impl Node for ShardNode {
             }
             Event::Idle => {
                 self.commit(actions);
-                self.emit(actions)
+                Ok(())
             }
+            Event::Emit => self.emit(actions),
             Event::Committed(group) => {
                 actions.extend(self.committing.remove(&group).unwrap_or_default().into_iter().map(Action::Ack));
-                self.emit(actions)
+                Ok(())
             }
             Event::Confirmed(id) => {
                 self.packer.confirmed(id, actions);
-                self.tags.extend(self.telling.remove(&id));
-                self.emit(actions)
+                self.telling.remove(&id);
+                Ok(())
             }
             Event::Restored(record) => self.restore(record),
             Event::Forget(job) => {
@@ -285,6 +293,9 @@ impl Node for ShardNode {
     }
 
     fn emits(&self) -> Option<(JobId, u64)> {
+        if !self.may_emit() {
+            return None;
+        }
         self.jobs.iter().find(|(_, job)| job.emits()).map(|(head, job)| (head.job, job.steps))
     }
 

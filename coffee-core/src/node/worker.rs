@@ -14,7 +14,7 @@ use super::{
 use crate::{
     codec::DecodeError,
     exec::{Head, MemoryScratch, Outbox, Scratch, Transform, guarded},
-    frame::{Count, FrameReader, JobHead, Part, PartMeta, Port},
+    frame::{Count, FrameReader, JobHead, JobId, Part, PartMeta, Port},
     plan::{Job, Topology},
 };
 
@@ -119,13 +119,18 @@ impl Node for WorkerNode {
                 self.jobs.forget(job);
                 self.packer.forget(job, actions);
             }
-            Event::Committed(_) | Event::Restored(_) => {} // it keeps nothing
+            Event::Committed(_) | Event::Restored(_) | Event::Emit => {} // it keeps nothing
         }
         Ok(())
     }
 
     fn jobs(&self) -> usize {
         self.jobs.len()
+    }
+
+    /// What it makes of a frame, it makes when that comes.
+    fn emits(&self) -> Option<(JobId, u64)> {
+        None
     }
 }
 

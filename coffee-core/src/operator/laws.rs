@@ -1,5 +1,16 @@
-//! The operators' laws as checks on data of your choosing: hand them your own operator and generated rows, in a
-//! property test. Each returns what it found broken.
+//! The operators' laws as checks on data of your choosing: hand them your own operator and rows, in a property test or a plain
+//! one. Each returns what it found broken. `cut` and `swap` say where the rows are taken apart: any numbers will do, so try many.
+//!
+//! ```
+//! use coffee_core::operator::{Count, GroupBy, laws};
+//!
+//! let rows: Vec<u32> = (0..12).map(|n| n * 7 % 5).collect();
+//! let by_parity = GroupBy::new(|n: &u32| Some(n % 2), Count);
+//! for cut in 0..rows.len() {
+//!     laws::aggregator(&by_parity, &rows, cut, cut + 3)?;
+//! }
+//! # Ok::<(), laws::Broken>(())
+//! ```
 
 use std::{cmp::Ordering, collections::BTreeMap, fmt::Debug};
 

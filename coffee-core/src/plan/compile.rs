@@ -18,7 +18,8 @@ impl Topology {
     ///
     /// # Errors
     /// Where the placement leaves out or repeats an operator, or cuts where it can't be cut.
-    pub fn new(plan: Arc<Plan>, placement: &Placement) -> Result<Self, PlacementError> {
+    pub fn new(plan: impl Into<Arc<Plan>>, placement: &Placement) -> Result<Self, PlacementError> {
+        let plan = plan.into();
         let instances = place(&plan, placement)?;
         let links = connect(&plan, &instances)?;
         let mut topology = Topology { plan, instances, links, ports: Vec::new(), stages: Vec::new(), version: 0 };
@@ -27,6 +28,16 @@ impl Topology {
         topology.refuse_cycles()?;
         topology.version = topology.fingerprint(placement);
         Ok(topology)
+    }
+
+    /// Puts a plan under the placement that is computed for it: [`Placement::of`].
+    ///
+    /// # Errors
+    /// Where its names are such that stages can't be told apart.
+    pub fn of(plan: impl Into<Arc<Plan>>) -> Result<Arc<Self>, PlacementError> {
+        let plan = plan.into();
+        let placement = Placement::of(&plan);
+        Self::new(plan, &placement).map(Arc::new)
     }
 
     /// The ports: chunks in, then between stages in plan order, then results out.

@@ -1,4 +1,4 @@
-//! The placement that a plan gets where nobody gives one.
+//! The placements that are computed for any plan: the one that it gets where nobody gives one, and the one that takes it apart.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +28,28 @@ impl Placement {
             stages.entry((sink, level)).or_insert_with(|| stage(sink, level)).operators.push(op.name.clone());
         }
         Placement { stages: stages.into_values().collect() }
+    }
+
+    /// The placement that takes a plan apart: a stage an operator, which is called like it, but for sinks, which are all in
+    /// the stage `results`. Each has one replica or shard, which [`Placement::set_replicas`] and [`Placement::set_shards`]
+    /// change.
+    pub fn apart(plan: &Plan) -> Placement {
+        let mut results = stage(true, 0);
+        let mut stages = Vec::new();
+        for op in &plan.ops {
+            let (shards, replicas) = match op.operator.place() {
+                Place::Sink => {
+                    results.operators.push(op.name.clone());
+                    continue;
+                }
+                Place::Stateful => (Some(1), None),
+                Place::Source | Place::Stateless => (None, Some(1)),
+            };
+            let (name, operators) = (op.name.clone(), vec![op.name.clone()]);
+            stages.push(StagePlacement { name, operators, shards, replicas, combine: true, hosted: false });
+        }
+        stages.push(results);
+        Placement { stages }
     }
 }
 
@@ -61,6 +83,16 @@ mod tests {
         Topology::new(plan.clone(), &placement).unwrap();
         placement.set_shards(None, 3).unwrap();
         Topology::new(plan, &placement).unwrap();
+    }
+
+    #[test]
+    fn taken_apart_each_operator_has_a_stage_of_its_own() {
+        let plan = Arc::new(sales_plan().unwrap().plan);
+        let mut placement = Placement::apart(&plan);
+        placement.set_shards(None, 3).unwrap();
+        placement.set_replicas(None, 2).unwrap();
+        let topology = Topology::new(plan.clone(), &placement).unwrap();
+        assert_eq!(topology.stages().len(), plan.operators().count() - plan.sinks().count());
     }
 
     #[test]

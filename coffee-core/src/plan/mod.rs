@@ -5,11 +5,13 @@ mod builder;
 mod compile;
 mod default;
 mod job;
+mod keyed;
 mod placement;
 mod topology;
 
 pub use builder::{Flow, OperatorKind, ParametersError, Plan, PlanBuilder, PlanError, SinkId, SourceId};
 pub use job::Job;
+pub use keyed::Keyed;
 pub use placement::{Placement, PlacementError, StagePlacement};
 pub use topology::{HeadInfo, Role, SourceInfo, Stage, Target, Topology};
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     csv::CsvSource,
-    operator::{AtLeast, Between, Count, GroupBy, Joiner, Lookup, OneOf, Sum, TopBy},
+    operator::{AtLeast, Between, Count, GroupBy, Joiner, Lookup, OneOf, Sum},
     plan::{Placement, PlacementError, Plan, PlanBuilder, PlanError, SinkId},
     rejection::{Line, Rejection},
     value::{Money, Text, TimeOfDay, Total, YearHalf, YearMonth},
@@ -128,13 +128,15 @@ pub fn sales_plan() -> Result<SalesPlan, PlanError> {
     let items = plan.source("transaction_items", |_| CsvSource::<TransactionItem>::new());
     let items = items
         .filter("items-year", |q| OneOf::new(|i: &TransactionItem| i.at.year(), q.years.clone()))
+        .key(|i| (i.at.year_month(), i.item))
         .aggregate("items", |_| {
             let sold = Sum::<_, u128>::new(|i: &TransactionItem| u128::from(i.quantity));
             let brought = Sum::<_, Total>::new(|i: &TransactionItem| i.subtotal);
-            GroupBy::new(|i: &TransactionItem| Some((i.at.year_month(), i.item)), (sold, brought))
+            (sold, brought)
         });
-    let q2_best_selling = items
-        .maximize("best-selling", |_| TopBy::new(month, |r: &ItemMonth| (Reverse(r.1.0), r.0.1), 1))
+    let of_months = items.key(|r: &ItemMonth| r.0.0);
+    let q2_best_selling = of_months
+        .maximize("best-selling", |_| (1, |r: &ItemMonth| (Reverse(r.1.0), r.0.1)))
         .join("best-selling-names", menu, |_| {
             of_item(|r: &ItemMonth, m| BestSelling {
                 month: r.0.0,
@@ -144,8 +146,8 @@ pub fn sales_plan() -> Result<SalesPlan, PlanError> {
             })
         })
         .sink("q2_best_selling");
-    let q2_most_profit = items
-        .maximize("most-profit", |_| TopBy::new(month, |r: &ItemMonth| (Reverse(r.1.1), r.0.1), 1))
+    let q2_most_profit = of_months
+        .maximize("most-profit", |_| (1, |r: &ItemMonth| (Reverse(r.1.1), r.0.1)))
         .join("most-profit-names", menu, |_| {
             of_item(|r: &ItemMonth, m| MostProfit {
                 month: r.0.0,
@@ -157,12 +159,8 @@ pub fn sales_plan() -> Result<SalesPlan, PlanError> {
         .sink("q2_most_profit");
 
     let q3 = of_hours
-        .aggregate("tpv", |_| {
-            GroupBy::new(
-                |t: &Transaction| Some((t.at.year_half(), t.store)),
-                Sum::<_, Total>::new(|t: &Transaction| t.amount),
-            )
-        })
+        .key(|t| (t.at.year_half(), t.store))
+        .aggregate("tpv", |_| Sum::<_, Total>::new(|t: &Transaction| t.amount))
         .join("tpv-stores", stores, |_| {
             of_store(
                 |r: &HalfTotal| r.0.1,
@@ -178,9 +176,10 @@ pub fn sales_plan() -> Result<SalesPlan, PlanError> {
 
     let q4 = of_years
         .aggregate("purchases", |_| GroupBy::new(|t: &Transaction| Some((t.store, t.user?)), Count))
+        .key(|r| r.0.0)
         .maximize("top-buyers", |q| {
             let top = usize::try_from(q.top).unwrap_or(usize::MAX);
-            TopBy::new(|r: &Purchases| r.0.0, |r: &Purchases| (Reverse(r.1), r.0.1), top)
+            (top, |r: &Purchases| (Reverse(r.1), r.0.1))
         })
         .join("buyers-stores", stores, |_| {
             of_store(|r: &Purchases| r.0.0, |((store, user), purchases), s| (s.name.clone(), *store, *user, *purchases))
@@ -199,10 +198,6 @@ pub fn sales_plan() -> Result<SalesPlan, PlanError> {
         .sink("q4");
 
     Ok(SalesPlan { plan: plan.build()?, q1, q2_best_selling, q2_most_profit, q3, q4 })
-}
-
-fn month(row: &ItemMonth) -> YearMonth {
-    row.0.0
 }
 
 /// Adds columns of the product.
