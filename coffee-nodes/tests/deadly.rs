@@ -15,7 +15,6 @@ use std::{
 
 use coffee_core::{
     codec,
-    frame::Sinks,
     operator::{Count, GroupBy, TopBy},
     plan::{Placement, PlanBuilder, Topology},
     source::{Chunk, Rows, Source},
@@ -23,11 +22,11 @@ use coffee_core::{
 use coffee_mom::{Broker, open, testing::rabbitmq::TestBroker};
 use coffee_nodes::{
     Pulses, RetryPause, Stop,
-    client::{Client, ClientError, ClientOptions, Event, Submission},
+    client::{Client, ClientError, ClientOptions, Event},
     cluster::Names,
     gateway::{Gateway, GatewayOptions},
     input::Table,
-    job::{JobSpec, Manifest},
+    job::Job,
     query::{QueryNode, QueryOptions},
     results::{self, ResultsOptions},
     worker::{self, WorkerOptions},
@@ -168,20 +167,11 @@ struct Outcome {
 }
 
 fn submit(gateway: &str, data: &Path, deadly: u8) -> Outcome {
-    let tables = vec![Table::open(data, "numbers").unwrap()];
-    let mut parameters = Vec::new();
-    codec::encode(&deadly, &mut parameters).unwrap();
-    let manifest =
-        Manifest { chunk_bytes: 2 << 20, tables: tables.iter().map(|table| table.manifest().unwrap()).collect() };
-    let submission = Submission {
-        job: None,
-        spec: JobSpec { parameters, sinks: Sinks::ALL, strict: false, manifest },
-        tables,
-        results: ["counted", "largest-numbers", "listed", "rejected"].map(str::to_owned).to_vec(),
-    };
+    let submitted = Job::new(&topology(), &deadly).unwrap().table(Table::open(data, "numbers").unwrap());
+    let submitted = submitted.chunk_bytes(2 << 20);
     let client = Client::new(ClientOptions::new(vec![gateway.to_owned()]));
     let (mut job, mut rows, mut missing) = (None, BTreeMap::<_, Vec<u8>>::new(), BTreeMap::new());
-    let ended = client.submit(&submission, &Stop::new(), &mut |event| {
+    let ended = client.submit(&submitted, None, &Stop::new(), &mut |event| {
         match event {
             Event::Begun(begun) => job = Some(begun),
             Event::Piece(piece) => {

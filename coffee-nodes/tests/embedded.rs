@@ -10,6 +10,8 @@ use coffee_core::{
 use coffee_nodes::{
     Stop,
     embedded::{Embedded, EmbeddedError},
+    feed::FeedError,
+    job::{Job, JobError},
 };
 
 type Counted = (u64, u64);
@@ -30,7 +32,7 @@ fn counting(keep: fn(&u64) -> bool) -> (SourceId<u64>, SinkId<Counted>, Arc<Topo
 #[test]
 fn it_answers() {
     let (source, sink, topology) = counting(|n| *n < 95);
-    let outcome = Embedded::new(topology, &0u8).unwrap().rows(&source, 0..100).run().unwrap();
+    let outcome = Job::new(&topology, &0u8).unwrap().rows(&source, 0..100).run_embedded().unwrap();
     let expected: Vec<Counted> = (0..10).map(|digit| (digit, if digit < 5 { 10 } else { 9 })).collect();
     assert_eq!(outcome.rows(&sink).collect::<Vec<_>>(), expected);
     let kept = outcome.report.of("kept");
@@ -48,14 +50,15 @@ fn a_stop_ends_it_though_its_rows_never_end_and_none_goes_further() {
             trigger.trigger();
         }
     });
-    let error = Embedded::new(topology, &0u8).unwrap().rows(&source, endless).stop(stop).run().unwrap_err();
+    let job = Job::new(&topology, &0u8).unwrap().rows_once(&source, endless);
+    let error = Embedded::new().stop(stop).run(&job).unwrap_err();
     assert!(matches!(error, EmbeddedError::Interrupted), "{error}");
 }
 
 #[test]
 fn an_operator_that_panics_ends_it_with_an_error() {
     let (source, _, topology) = counting(|n| if *n == 77 { panic!("on purpose") } else { true });
-    let error = Embedded::new(topology, &0u8).unwrap().rows(&source, 0..).run().unwrap_err();
+    let error = Job::new(&topology, &0u8).unwrap().rows(&source, 0..).run_embedded().unwrap_err();
     assert!(matches!(&error, EmbeddedError::Node { thread, .. } if thread.starts_with("feed-")), "{error}");
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.ends_with("it panicked: on purpose"), "{cause}");
@@ -64,10 +67,14 @@ fn an_operator_that_panics_ends_it_with_an_error() {
 #[test]
 fn what_was_left_out_or_does_not_fit_is_said() {
     let (source, _, topology) = counting(|_| true);
-    let error = Embedded::new(topology.clone(), &0u8).unwrap().run().unwrap_err();
-    assert!(matches!(error, EmbeddedError::NoFeed(name) if name == "numbers"));
-    assert!(matches!(Embedded::new(topology.clone(), &0u32).map(|_| ()), Err(ParametersError::Type { .. })));
+    let error = Job::new(&topology, &0u8).unwrap().run_embedded().unwrap_err();
+    assert!(matches!(error, EmbeddedError::Job(JobError::NoFeed(name)) if name == "numbers"));
+    assert!(matches!(Job::new(&topology, &0u32), Err(JobError::Parameters(ParametersError::Type { .. }))));
     let (other, _) = PlanBuilder::<u8>::new().rows::<u64>("others");
-    let error = Embedded::new(topology, &0u8).unwrap().rows(&source, 0..1).rows(&other, 0..1).run().unwrap_err();
-    assert!(matches!(error, EmbeddedError::UnknownSource(name) if name == "others"));
+    let error = Job::new(&topology, &0u8).unwrap().rows(&source, 0..1).rows(&other, 0..1).run_embedded().unwrap_err();
+    assert!(matches!(error, EmbeddedError::Job(JobError::UnknownSource(name)) if name == "others"));
+    let job = Job::new(&topology, &0u8).unwrap().rows_once(&source, 0..1);
+    assert!(job.run_embedded().is_ok());
+    let error = job.run_embedded().unwrap_err();
+    assert!(matches!(error, EmbeddedError::Job(JobError::Feed(FeedError::Once(name))) if name == "numbers"));
 }

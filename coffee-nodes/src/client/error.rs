@@ -5,7 +5,8 @@ use std::{error::Error, io};
 use coffee_core::frame::JobId;
 
 use crate::{
-    input::InputError,
+    feed::FeedError,
+    job::JobError,
     wire::{Refusal, WireError},
 };
 
@@ -50,9 +51,15 @@ pub enum ClientError {
     /// The job was cancelled.
     #[error("job {0} was cancelled")]
     Cancelled(JobId),
+    /// Some results of the job can't be had, though others can.
+    #[error("not all results can be had: {0}")]
+    NoResult(String),
     /// The data can't be read.
     #[error(transparent)]
-    Input(#[from] InputError),
+    Feed(#[from] FeedError),
+    /// The job makes no sense.
+    #[error(transparent)]
+    Job(#[from] JobError),
     /// Whoever was told of an event failed.
     #[error("a result can't be kept")]
     Event(#[source] Box<dyn Error + Send + Sync>),
@@ -68,7 +75,7 @@ impl ClientError {
     /// Whether the request is to blame, and not what became of it.
     pub fn is_bad_request(&self) -> bool {
         match self {
-            ClientError::NoGateway => true,
+            ClientError::NoGateway | ClientError::Job(_) => true,
             ClientError::Refused { code, .. } => {
                 matches!(code, Refusal::Denied | Refusal::UnknownJob | Refusal::Differs | Refusal::Invalid)
             }

@@ -1,5 +1,5 @@
-//! The client of a cluster: sends a job's tables to a gateway, whichever is there, and takes its results. What the tables
-//! and results mean is not known here; what is said on the connection is in [`wire`](crate::wire).
+//! The client of a cluster: sends a job's data to a gateway, whichever is there, and takes its results. What data and
+//! results mean is not known here; what is said on the connection is in [`wire`](crate::wire).
 //!
 //! ```text
 //! calling thread:    hello, begin, start -> chunks, at most WINDOW of them unacked -> finish -> pieces kept, took -> ended
@@ -15,6 +15,7 @@ mod error;
 mod options;
 mod results;
 mod session;
+mod submission;
 mod tries;
 mod upload;
 
@@ -26,30 +27,17 @@ mod tests;
 pub use error::ClientError;
 pub use options::ClientOptions;
 
-use coffee_core::frame::{Count, JobId};
+use coffee_core::frame::JobId;
 
 use crate::{
     Stop,
-    embedded::Piece,
-    input::Table,
-    job::{ErrorReport, JobSpec, JobSummary},
+    embedded::{Outcome, Piece, Report, Results},
+    job::{ErrorReport, Job, JobSummary},
     wire::{ToClient, ToGateway},
 };
-use session::{Session, Until};
+use session::{Done, Session, Until};
+use submission::Submission;
 use tries::Tries;
-
-/// A job to be submitted.
-#[derive(Clone, Debug)]
-pub struct Submission {
-    /// One that was begun before, to go on with or to fetch its results again; `None` begins one.
-    pub job: Option<JobId>,
-    /// What it asks for.
-    pub spec: JobSpec,
-    /// Its data: the tables that the manifest describes, in its order.
-    pub tables: Vec<Table>,
-    /// The names of all results that it has, `rejected` included.
-    pub results: Vec<String>,
-}
 
 /// What happens to a submission.
 #[derive(Debug)]
@@ -61,9 +49,9 @@ pub enum Event<'a> {
         /// How many jobs are before it.
         before: u32,
     },
-    /// So much of the tables is sent, though not all of it confirmed. Goes back when a connection is lost.
+    /// So much of the data is sent, though not all of it confirmed. Goes back when a connection is lost.
     Sent {
-        /// Bytes on disk.
+        /// Bytes of files on disk, and of rows as they are encoded.
         bytes: u64,
     },
     /// The next piece of a result. Ok promises that it is kept: it does not come again.
@@ -95,8 +83,31 @@ impl Client {
         Client { options }
     }
 
-    /// Submits a job and takes its results. Ok promises that every result's last piece has been handed over, or that it can't
-    /// be had; and says what was counted, by operator.
+    /// Submits a job and keeps its results in memory.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit); and where a result can't be had.
+    pub fn run(&self, job: &Job<'_>, stop: &Stop) -> Result<Outcome, ClientError> {
+        let mut results = Results::default();
+        let mut missing = Vec::new();
+        let report = self.submit(job, None, stop, &mut |event| {
+            match event {
+                Event::Piece(piece) => results.take(&piece),
+                Event::NoResult { sink, reason } => missing.push(format!("{sink}: {reason}")),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        if missing.is_empty() {
+            Ok(Outcome { report, results })
+        } else {
+            Err(ClientError::NoResult(missing.join("; ")))
+        }
+    }
+
+    /// Submits a job and takes its results; where `begun` names one that was begun before with the same job, goes on with that,
+    /// or fetches its results again. Ok promises that every result's last piece has been handed over, or that it can't be
+    /// had.
     ///
     /// # Errors
     /// After [`ClientError::Interrupted`] and [`ClientError::Gateway`] the job, if there was an [`Event::Begun`], may go on
@@ -104,11 +115,14 @@ impl Client {
     /// without that event, the job may be there but gets no data.
     pub fn submit(
         &self,
-        submission: &Submission,
+        job: &Job<'_>,
+        begun: Option<JobId>,
         stop: &Stop,
         on_event: OnEvent<'_>,
-    ) -> Result<Vec<Count>, ClientError> {
-        Session::new(&self.options, submission, Until::Ended, stop, on_event).run().map(|(_, counts)| counts)
+    ) -> Result<Report, ClientError> {
+        let submission = Submission::of(job, begun)?;
+        let (_, counts) = self.send(&submission, Until::Ended, stop, on_event)?;
+        Ok(Report::new(job.topology().plan(), &counts))
     }
 
     /// Submits a job and leaves it once all of its data is confirmed, and the query node knows it: nothing more is needed of
@@ -117,8 +131,25 @@ impl Client {
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
-    pub fn upload(&self, submission: &Submission, stop: &Stop, on_event: OnEvent<'_>) -> Result<JobId, ClientError> {
-        Session::new(&self.options, submission, Until::Uploaded, stop, on_event).run().map(|(job, _)| job)
+    pub fn upload(
+        &self,
+        job: &Job<'_>,
+        begun: Option<JobId>,
+        stop: &Stop,
+        on_event: OnEvent<'_>,
+    ) -> Result<JobId, ClientError> {
+        let (job, _) = self.send(&Submission::of(job, begun)?, Until::Uploaded, stop, on_event)?;
+        Ok(job)
+    }
+
+    fn send(
+        &self,
+        submission: &Submission<'_>,
+        until: Until,
+        stop: &Stop,
+        on_event: OnEvent<'_>,
+    ) -> Result<Done, ClientError> {
+        Session::new(&self.options, submission, until, stop, on_event).run()
     }
 
     /// All jobs that the cluster knows, oldest first.

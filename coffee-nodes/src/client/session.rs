@@ -9,9 +9,10 @@ use coffee_core::frame::{Count, JobId};
 use crossbeam_channel::{Receiver as Channel, RecvTimeoutError, Sender as ToChannel, TryRecvError, bounded};
 
 use super::{
-    ClientError, ClientOptions, Event, OnEvent, Submission,
+    ClientError, ClientOptions, Event, OnEvent,
     connection::{self, Connection, OUT_OF_PLACE},
     results::Results,
+    submission::Submission,
     tries::Tries,
     upload::Upload,
 };
@@ -42,12 +43,12 @@ pub(super) enum Until {
 type Heard = Result<(ToClient, Vec<u8>), WireError>;
 
 /// What was reached when it is done.
-type Done = (JobId, Vec<Count>);
+pub(super) type Done = (JobId, Vec<Count>);
 
 /// What is known of a submission over all of its connections.
 pub(super) struct Session<'a> {
     options: &'a ClientOptions,
-    submission: &'a Submission,
+    submission: &'a Submission<'a>,
     until: Until,
     stop: &'a Stop,
     on_event: OnEvent<'a>,
@@ -63,7 +64,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     pub fn new(
         options: &'a ClientOptions,
-        submission: &'a Submission,
+        submission: &'a Submission<'a>,
         until: Until,
         stop: &'a Stop,
         on_event: OnEvent<'a>,
@@ -76,7 +77,7 @@ impl<'a> Session<'a> {
             on_event,
             request: unique(),
             job: None,
-            upload: Upload::new(&submission.tables, submission.spec.manifest.chunk_bytes as usize),
+            upload: Upload::new(&submission.feeds, submission.spec.manifest.chunk_bytes as usize),
             results: Results::new(&submission.results),
             got_on: false,
         }
@@ -249,8 +250,8 @@ impl Talk<'_, '_> {
                 session.tell(Event::Waiting { before })?;
             }
             ToClient::Started { marks } => {
-                session.got_on = true;
-                session.upload.start(&marks)?;
+                // Who can't send a chunk before the gateway gives it up starts again and again.
+                session.got_on |= session.upload.start(&marks)?;
             }
             ToClient::Acked { table, next, finished } => {
                 session.got_on = true;

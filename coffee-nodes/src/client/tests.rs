@@ -19,15 +19,16 @@ use super::{
     *,
 };
 use crate::{
-    input::Chunker,
-    job::{JobState, Manifest, Mark},
+    feed::Feed,
+    input::Table,
+    job::{JobSpec, JobState, Manifest, Mark, Place},
     wire::{Refusal, WINDOW, WireError},
 };
 
 const CHUNK: u32 = 1 << 16; // the least that a chunk can be, or a little less
 
-/// A submission of three tables: of several chunks in two files, without a row, and with few.
-fn submission() -> (tempfile::TempDir, Submission) {
+/// Three tables: of several chunks in two files, without a row, and with few.
+fn tables() -> (tempfile::TempDir, Vec<Table>) {
     let data = tempfile::tempdir().unwrap();
     let lines = |from: u32, count: u32| (from..from + count).map(|n| format!("{n},{}\n", n * 7)).collect::<String>();
     let files = [
@@ -41,12 +42,17 @@ fn submission() -> (tempfile::TempDir, Submission) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, format!("x,y\n{lines}")).unwrap();
     }
-    let tables: Vec<Table> = ["a", "b", "c"].iter().map(|name| Table::open(data.path(), name).unwrap()).collect();
+    let tables = ["a", "b", "c"].iter().map(|name| Table::open(data.path(), name).unwrap()).collect();
+    (data, tables)
+}
+
+/// A submission of tables.
+fn submission(tables: &[Table]) -> Submission<'_> {
     let manifest =
         Manifest { chunk_bytes: CHUNK, tables: tables.iter().map(|table| table.manifest().unwrap()).collect() };
     let spec = JobSpec { parameters: vec![1, 2], sinks: Sinks::ALL, strict: false, manifest };
     let results = ["early", "late", "none", "rejected"].map(str::to_owned).to_vec();
-    (data, Submission { job: None, spec, tables, results })
+    Submission { job: None, spec, feeds: tables.iter().map(|table| table as &dyn Feed).collect(), results }
 }
 
 /// A cluster with results for it: one is there early, one late, one is empty.
@@ -65,9 +71,9 @@ fn options(gateways: &[&Gateway]) -> ClientOptions {
 }
 
 /// All events but of what was sent, in words.
-fn submit(options: ClientOptions, submission: &Submission) -> (Result<Vec<Count>, ClientError>, Vec<String>) {
+fn submit(options: ClientOptions, submission: &Submission<'_>) -> (Result<Vec<Count>, ClientError>, Vec<String>) {
     let mut events = Vec::new();
-    let ended = Client::new(options).submit(submission, &Stop::new(), &mut |event| {
+    let ended = Client::new(options).send(submission, Until::Ended, &Stop::new(), &mut |event| {
         match event {
             Event::Sent { .. } => {}
             Event::Piece(Piece { sink, payload, last }) => {
@@ -77,24 +83,24 @@ fn submit(options: ClientOptions, submission: &Submission) -> (Result<Vec<Count>
         }
         Ok(())
     });
-    (ended, events)
+    (ended.map(|(_, counts)| counts), events)
 }
 
 /// What a table is cut into without a stop.
-fn chunks(table: &Table) -> Vec<Chunk> {
-    let mut chunker = Chunker::new(table, CHUNK as usize);
+fn chunks(table: &dyn Feed) -> Vec<Chunk> {
+    let mut feed = table.chunks(CHUNK as usize, Place::default()).unwrap();
     let mut chunks = Vec::new();
     let mut buffer = Vec::new();
-    while let Some(info) = chunker.fill(&mut buffer).unwrap() {
-        chunks.push((info.place(), info.next, std::mem::take(&mut buffer)));
+    while let Some(position) = feed.fill(&mut buffer).unwrap() {
+        chunks.push((position.at, position.next, std::mem::take(&mut buffer)));
     }
     chunks
 }
 
 /// That the cluster has everything once, and each piece came once and in order.
-fn check(cluster: &Mutex<Cluster>, submission: &Submission, events: &[String]) {
+fn check(cluster: &Mutex<Cluster>, submission: &Submission<'_>, events: &[String]) {
     let cluster = cluster.lock();
-    let expected: Vec<_> = submission.tables.iter().map(chunks).collect();
+    let expected: Vec<_> = submission.feeds.iter().map(|table| chunks(*table)).collect();
     assert!(cluster.chunks == expected, "other chunks than without a stop");
     assert!(cluster.finished.iter().all(|finished| *finished));
     assert!(cluster.most_unacked <= WINDOW.into());
@@ -136,7 +142,8 @@ proptest! {
         first in prop::collection::vec(script(), 0..4),
         second in prop::collection::vec(script(), 0..4),
     ) {
-        let ((_data, submission), cluster) = (submission(), cluster());
+        let ((_data, tables), cluster) = (tables(), cluster());
+        let submission = submission(&tables);
         let gateways = [Gateway::start(&cluster, first), Gateway::start(&cluster, second)];
         let (ended, events) = submit(options(&[&gateways[0], &gateways[1]]), &submission);
         prop_assert_eq!(ended.unwrap(), cluster.lock().counts.clone());
@@ -148,7 +155,8 @@ proptest! {
 
 #[test]
 fn no_more_than_the_window_is_unacked() {
-    let ((_data, submission), cluster) = (submission(), cluster());
+    let ((_data, tables), cluster) = (tables(), cluster());
+    let submission = submission(&tables);
     let gateway = Gateway::start(&cluster, vec![Script { ack_at: u64::MAX, ..Script::default() }]);
     let (ended, events) = submit(options(&[&gateway]), &submission);
     ended.unwrap();
@@ -158,7 +166,8 @@ fn no_more_than_the_window_is_unacked() {
 
 #[test]
 fn the_second_gateway_is_tried_when_nobody_is_at_the_first() {
-    let ((_data, submission), cluster) = (submission(), cluster());
+    let ((_data, tables), cluster) = (tables(), cluster());
+    let submission = submission(&tables);
     let gateway = Gateway::start(&cluster, Vec::new());
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut options = options(&[&gateway]);
@@ -170,7 +179,8 @@ fn the_second_gateway_is_tried_when_nobody_is_at_the_first() {
 
 #[test]
 fn the_second_gateway_is_tried_when_the_first_does_not_greet() {
-    let ((_data, submission), cluster) = (submission(), cluster());
+    let ((_data, tables), cluster) = (tables(), cluster());
+    let submission = submission(&tables);
     let gateway = Gateway::start(&cluster, Vec::new());
     let mute = TcpListener::bind("127.0.0.1:0").unwrap(); // takes connections, and does not greet
     let mut options = ClientOptions { first: Duration::from_secs(3), ..options(&[&gateway]) };
@@ -182,7 +192,8 @@ fn the_second_gateway_is_tried_when_the_first_does_not_greet() {
 
 #[test]
 fn a_silent_gateway_is_given_up() {
-    let ((_data, submission), cluster) = (submission(), cluster());
+    let ((_data, tables), cluster) = (tables(), cluster());
+    let submission = submission(&tables);
     let gateway = Gateway::start(&cluster, vec![Script { mute: true, ..Script::default() }]);
     let options = ClientOptions { patience: Duration::from_millis(200), ..options(&[&gateway]) };
     let (ended, events) = submit(options, &submission);
@@ -192,7 +203,8 @@ fn a_silent_gateway_is_given_up() {
 
 #[test]
 fn a_quiet_client_pings_and_hears_its_place() {
-    let ((_data, submission), cluster) = (submission(), cluster());
+    let ((_data, tables), cluster) = (tables(), cluster());
+    let submission = submission(&tables);
     // It acks only after 300 ms of silence, which pings would break: so it gets a few, and no more.
     let script = Script { waits: vec![2, 1], ack_at: u64::MAX, ..Script::default() };
     let gateway = Gateway::start(&cluster, vec![script]);
@@ -208,7 +220,7 @@ fn a_quiet_client_pings_and_hears_its_place() {
             }
             stop.trigger();
         });
-        Client::new(options).submit(&submission, &stop, &mut |event| {
+        Client::new(options).send(&submission, Until::Ended, &stop, &mut |event| {
             if !matches!(event, Event::Sent { .. } | Event::Piece(_)) {
                 events.push(format!("{event:?}"));
             }
@@ -222,7 +234,8 @@ fn a_quiet_client_pings_and_hears_its_place() {
 
 #[test]
 fn a_stop_ends_it_at_once_whatever_it_waits_for() {
-    let (_data, submission) = submission();
+    let (_data, tables) = tables();
+    let submission = submission(&tables);
     let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // takes connections, and does not greet
     let greeted = Gateway::start(&cluster(), vec![Script { mute: true, ..Script::default() }]);
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -235,7 +248,7 @@ fn a_stop_ends_it_at_once_whatever_it_waits_for() {
                 thread::sleep(Duration::from_millis(200)); // any moment will do
                 stop.trigger();
             });
-            Client::new(options).submit(&submission, &stop, &mut |_| Ok(()))
+            Client::new(options).send(&submission, Until::Ended, &stop, &mut |_| Ok(()))
         });
         assert!(matches!(ended, Err(ClientError::Interrupted)), "{address} {ended:?}");
         assert!(start.elapsed() < Duration::from_secs(3), "{address}");
@@ -244,7 +257,8 @@ fn a_stop_ends_it_at_once_whatever_it_waits_for() {
 
 #[test]
 fn some_refusals_are_final_and_others_are_for_a_while() {
-    let (_data, submission) = submission();
+    let (_data, tables) = tables();
+    let submission = submission(&tables);
     let finals = [Refusal::UnknownJob, Refusal::Differs, Refusal::Invalid, Refusal::Denied, Refusal::Superseded];
     for code in finals {
         let gateway = Gateway::start(&cluster(), vec![Script { refuse: Some(code), ..Script::default() }]);
@@ -262,7 +276,8 @@ fn some_refusals_are_final_and_others_are_for_a_while() {
 
 #[test]
 fn a_job_that_somebody_took_over_is_left_to_them() {
-    let ((_data, submission), cluster) = (submission(), cluster());
+    let ((_data, tables), cluster) = (tables(), cluster());
+    let submission = submission(&tables);
     let taken_over = Script { messages: 7, farewell: Some(Refusal::Superseded), ..Script::default() };
     let gateway = Gateway::start(&cluster, vec![taken_over]);
     let (ended, _) = submit(options(&[&gateway]), &submission);
@@ -271,7 +286,8 @@ fn a_job_that_somebody_took_over_is_left_to_them() {
 
 #[test]
 fn what_is_no_gateway_is_not_tried_again() {
-    let (_data, submission) = submission();
+    let (_data, tables) = tables();
+    let submission = submission(&tables);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = thread::spawn(move || {
@@ -289,7 +305,8 @@ fn what_is_no_gateway_is_not_tried_again() {
 
 #[test]
 fn a_job_that_ends_otherwise_is_an_error() {
-    let (_data, submission) = submission();
+    let (_data, tables) = tables();
+    let submission = submission(&tables);
     let failed = JobState::Failed { reason: "a row was bad".to_owned() };
     let ended = [failed, JobState::Cancelled].map(|end| {
         let cluster = cluster();
@@ -302,7 +319,8 @@ fn a_job_that_ends_otherwise_is_an_error() {
 
 #[test]
 fn a_result_that_can_not_be_had_is_said_once() {
-    let ((_data, submission), cluster) = (submission(), cluster());
+    let ((_data, tables), cluster) = (tables(), cluster());
+    let submission = submission(&tables);
     cluster.lock().results.insert("early".to_owned(), Vec::new());
     let gateway = Gateway::start(&cluster, vec![Script { messages: 30, ..Script::default() }]);
     let (ended, events) = submit(options(&[&gateway]), &submission);
@@ -317,7 +335,8 @@ fn a_result_that_can_not_be_had_is_said_once() {
 
 #[test]
 fn a_result_that_ends_early_is_not_taken_for_whole() {
-    let ((_data, submission), cluster) = (submission(), cluster());
+    let ((_data, tables), cluster) = (tables(), cluster());
+    let submission = submission(&tables);
     cluster.lock().results.remove("late");
     let gateway = Gateway::start(&cluster, Vec::new());
     let (ended, _) = submit(options(&[&gateway]), &submission);
@@ -326,22 +345,25 @@ fn a_result_that_ends_early_is_not_taken_for_whole() {
 
 #[test]
 fn a_piece_that_is_not_kept_ends_it() {
-    let ((_data, submission), cluster) = (submission(), cluster());
+    let ((_data, tables), cluster) = (tables(), cluster());
+    let submission = submission(&tables);
     let gateway = Gateway::start(&cluster, Vec::new());
-    let ended = Client::new(options(&[&gateway])).submit(&submission, &Stop::new(), &mut |event| match event {
-        Event::Piece(_) => Err("the disk is full".into()),
-        _ => Ok(()),
-    });
+    let ended =
+        Client::new(options(&[&gateway])).send(&submission, Until::Ended, &Stop::new(), &mut |event| match event {
+            Event::Piece(_) => Err("the disk is full".into()),
+            _ => Ok(()),
+        });
     assert!(matches!(ended, Err(ClientError::Event(error)) if error.to_string() == "the disk is full"));
 }
 
 #[test]
 fn an_upload_is_left_once_it_is_confirmed_and_its_results_are_fetched_later() {
-    let ((_data, submission), cluster) = (submission(), cluster());
+    let ((_data, tables), cluster) = (tables(), cluster());
+    let mut submission = submission(&tables);
     let gateway = Gateway::start(&cluster, vec![Script { messages: 9, ..Script::default() }]);
     let client = Client::new(options(&[&gateway]));
     let mut sent = 0;
-    let job = client.upload(&submission, &Stop::new(), &mut |event| {
+    let job = client.send(&submission, Until::Uploaded, &Stop::new(), &mut |event| {
         match event {
             Event::Sent { bytes } => sent = bytes,
             Event::Begun(_) => {}
@@ -349,10 +371,11 @@ fn an_upload_is_left_once_it_is_confirmed_and_its_results_are_fetched_later() {
         }
         Ok(())
     });
-    let job = job.unwrap();
-    assert_eq!(sent, submission.tables.iter().map(Table::bytes).sum::<u64>());
+    let (job, _) = job.unwrap();
+    assert_eq!(sent, tables.iter().map(Table::bytes).sum::<u64>());
     let before = cluster.lock().chunks.clone();
-    let (ended, events) = submit(options(&[&gateway]), &Submission { job: Some(job), ..submission.clone() });
+    submission.job = Some(job);
+    let (ended, events) = submit(options(&[&gateway]), &submission);
     ended.unwrap();
     assert_eq!(events[0], format!("Begun({job:?})"));
     assert!(cluster.lock().chunks == before);
@@ -364,20 +387,22 @@ fn a_job_that_is_cancelled_while_it_is_uploaded_is_not_left_as_if_all_was_well()
     let cancelled = JobState::Cancelled;
     let failed = JobState::Failed { reason: "a row was bad".to_owned() };
     for (state, expected) in [(cancelled, "was cancelled"), (failed, "failed: a row was bad")] {
-        let ((_data, submission), cluster) = (submission(), cluster());
+        let ((_data, tables), cluster) = (tables(), cluster());
+        let submission = submission(&tables);
         cluster.lock().state = Some(state);
         let gateway = Gateway::start(&cluster, Vec::new());
-        let left = Client::new(options(&[&gateway])).upload(&submission, &Stop::new(), &mut |_| Ok(()));
+        let left = Client::new(options(&[&gateway])).send(&submission, Until::Uploaded, &Stop::new(), &mut |_| Ok(()));
         assert_eq!(left.unwrap_err().to_string(), format!("job 0000000000000007-1 {expected}"));
     }
 }
 
 #[test]
 fn an_upload_is_left_only_once_the_query_node_knows_that_all_is_there() {
-    let ((_data, submission), cluster) = (submission(), cluster());
+    let ((_data, tables), cluster) = (tables(), cluster());
+    let submission = submission(&tables);
     let gateway = Gateway::start(&cluster, Vec::new());
     let client = Client::new(options(&[&gateway]));
-    let upload = || client.upload(&submission, &Stop::new(), &mut |_| Ok(()));
+    let upload = || client.send(&submission, Until::Uploaded, &Stop::new(), &mut |_| Ok(()));
     cluster.lock().unknown = 3;
     upload().unwrap();
     assert_eq!(cluster.lock().unknown, 0);
@@ -390,13 +415,14 @@ fn an_upload_is_left_only_once_the_query_node_knows_that_all_is_there() {
 
 #[test]
 fn a_gateway_that_keeps_from_the_query_node_what_it_has_is_given_up() {
-    let ((_data, submission), cluster) = (submission(), cluster());
+    let ((_data, tables), cluster) = (tables(), cluster());
+    let submission = submission(&tables);
     cluster.lock().unknown = usize::MAX;
     let gateway = Gateway::start(&cluster, Vec::new());
     let options = ClientOptions { patience: Duration::from_millis(300), ..options(&[&gateway]) };
     let stop = Stop::new();
     thread::scope(|scope| {
-        let upload = scope.spawn(|| Client::new(options).upload(&submission, &stop, &mut |_| Ok(())));
+        let upload = scope.spawn(|| Client::new(options).send(&submission, Until::Uploaded, &stop, &mut |_| Ok(())));
         let deadline = Instant::now() + Duration::from_secs(20);
         while cluster.lock().starts < 2 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(10));
@@ -409,7 +435,8 @@ fn a_gateway_that_keeps_from_the_query_node_what_it_has_is_given_up() {
 
 #[test]
 fn a_gateway_that_never_was_there_is_not_waited_for_as_long_as_one_that_was() {
-    let (_data, submission) = submission();
+    let (_data, tables) = tables();
+    let submission = submission(&tables);
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mute = TcpListener::bind("127.0.0.1:0").unwrap(); // takes connections, and does not greet
     for address in [free, mute.local_addr().unwrap().to_string()] {
@@ -448,8 +475,9 @@ fn a_token_is_not_printed() {
 
 #[test]
 fn what_earlier_connections_have_finished_is_not_sent_again() {
-    let (_data, submission) = submission();
-    let mut upload = Upload::new(&submission.tables, CHUNK as usize);
+    let (_data, tables) = tables();
+    let submission = submission(&tables);
+    let mut upload = Upload::new(&submission.feeds, CHUNK as usize);
     let marks: Vec<Mark> = (0..3).map(|table| Mark { table, ..Mark::default() }).collect();
     upload.start(&marks).unwrap();
     assert!(upload.can_send());

@@ -2,7 +2,7 @@
 //! are still to be acked.
 
 use crate::{
-    input::{Chunker, Table},
+    feed::{Chunks, Feed, Position},
     job::Mark,
     wire::{Sender, ToGateway, WINDOW, WireError},
 };
@@ -11,14 +11,16 @@ use super::ClientError;
 
 /// The data of a submission on its way; what is known of the way starts anew with each connection.
 pub(super) struct Upload<'a> {
-    tables: &'a [Table],
+    tables: &'a [&'a dyn Feed],
     chunk_bytes: usize,
     /// By table; empty until the gateway has said where to start.
     sent: Vec<Sent>,
+    /// Where the last connection started.
+    started: Vec<Mark>,
     /// The table in turn, and its chunks.
     turn: usize,
-    chunks: Option<Chunker>,
-    /// Bytes on disk of the tables before that.
+    chunks: Option<Box<dyn Chunks + 'a>>,
+    /// Bytes of the tables before that.
     done_bytes: u64,
     buffer: Vec<u8>,
 }
@@ -40,8 +42,17 @@ impl Sent {
 }
 
 impl<'a> Upload<'a> {
-    pub fn new(tables: &'a [Table], chunk_bytes: usize) -> Self {
-        Upload { tables, chunk_bytes, sent: Vec::new(), turn: 0, chunks: None, done_bytes: 0, buffer: Vec::new() }
+    pub fn new(tables: &'a [&'a dyn Feed], chunk_bytes: usize) -> Self {
+        Upload {
+            tables,
+            chunk_bytes,
+            sent: Vec::new(),
+            started: Vec::new(),
+            turn: 0,
+            chunks: None,
+            done_bytes: 0,
+            buffer: Vec::new(),
+        }
     }
 
     /// A new connection: nothing is sent until [`start`](Self::start).
@@ -50,15 +61,15 @@ impl<'a> Upload<'a> {
         (self.turn, self.chunks, self.done_bytes) = (0, None, 0);
     }
 
-    /// Starts from marks, one a table.
-    pub fn start(&mut self, marks: &[Mark]) -> Result<(), ClientError> {
+    /// Starts from marks, one a table. True where they are others than at the last start: something was confirmed since.
+    pub fn start(&mut self, marks: &[Mark]) -> Result<bool, ClientError> {
         let fits = marks.iter().zip(0..).all(|(mark, table)| mark.table == table) && marks.len() == self.tables.len();
         if !self.sent.is_empty() || !fits {
             return Err(WireError::Protocol("marks that don't fit the tables").into());
         }
         self.sent = marks.iter().map(|mark| Sent { mark: *mark, chunks: mark.next, finish: mark.finished }).collect();
         self.pass_finished();
-        Ok(())
+        Ok(std::mem::replace(&mut self.started, marks.to_vec()) != marks)
     }
 
     /// All chunks of a table below `next` are confirmed. A table may be finished before all of it is sent on this
@@ -85,19 +96,21 @@ impl<'a> Upload<'a> {
         !self.sent.is_empty() && self.sent.iter().all(|sent| sent.mark.finished)
     }
 
-    /// Sends the next chunk, or the end of a table. Returns how many bytes on disk have been sent so far.
+    /// Sends the next chunk, or the end of a table. Returns how many bytes have been sent so far.
     pub fn send(&mut self, sender: &mut Sender) -> Result<u64, ClientError> {
         let (Some(table), Some(sent)) = (self.tables.get(self.turn), self.sent.get_mut(self.turn)) else {
             return Ok(self.done_bytes);
         };
-        let chunks = self.chunks.get_or_insert_with(|| Chunker::resume(table, self.chunk_bytes, sent.mark.place));
+        let chunks = match &mut self.chunks {
+            Some(chunks) => chunks,
+            none => none.insert(table.chunks(self.chunk_bytes, sent.mark.place)?),
+        };
         self.buffer.clear();
         let table = sent.mark.table;
-        if let Some(info) = chunks.fill(&mut self.buffer)? {
-            let chunk = ToGateway::Chunk { table, seq: sent.chunks, at: info.place(), next: info.next };
-            sender.send(&chunk, &self.buffer)?;
+        if let Some(Position { at, next, bytes, .. }) = chunks.fill(&mut self.buffer)? {
+            sender.send(&ToGateway::Chunk { table, seq: sent.chunks, at, next }, &self.buffer)?;
             sent.chunks += 1;
-            return Ok(self.done_bytes + info.position);
+            return Ok(self.done_bytes + bytes);
         }
         sender.put(&ToGateway::Finish { table, chunks: sent.chunks })?;
         sent.finish = true;

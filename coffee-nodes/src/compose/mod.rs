@@ -1,7 +1,8 @@
 //! A cluster as containers: the text of a `docker-compose.yml`, and of the environment file with its secrets.
 //!
 //! The text does for docker-compose 1.29 and Compose v2. What is the same for all clusters is YAML in the files beside this
-//! one; what differs is written behind it: settings, nodes, clients, volumes. Reads and starts nothing.
+//! one, with `{program}` where it says what runs; what differs is written behind it: settings, nodes, clients, volumes. Reads and
+//! starts nothing.
 
 mod secrets;
 #[cfg(test)]
@@ -15,8 +16,14 @@ use std::net::SocketAddr;
 use crate::cluster::ClusterNode;
 use yaml::{literal, scalar};
 
-/// What all services share, up to the settings of the nodes, which stand behind it.
+/// What all services share.
 const SHARED: &str = include_str!("shared.yml");
+
+/// What clients share.
+const CLIENT: &str = include_str!("client.yml");
+
+/// What nodes share, up to their settings, which stand behind it.
+const NODE: &str = include_str!("node.yml");
 
 /// The broker, first of the services.
 const BROKER: &str = include_str!("broker.yml");
@@ -31,7 +38,7 @@ const MONITOR_PORT: u16 = 9100;
 const MONITOR: &str = "    depends_on: {}\n";
 
 /// What it has where it restarts containers.
-const DOCKER: &str = "    image: ${COFFEE_DOCKER_IMAGE:-coffee-docker}\n    user: root\n    volumes: [\"/var/run/docker.sock:/var/run/docker.sock\"]\n";
+const DOCKER: &str = "    image: ${COFFEE_DOCKER_IMAGE:-{image}-docker}\n    user: root\n    volumes: [\"/var/run/docker.sock:/var/run/docker.sock\"]\n";
 
 /// Where a placement file is mounted.
 const PLACEMENT: &str = "/etc/coffee/placement.toml";
@@ -48,6 +55,9 @@ pub enum ComposePlacement {
 /// What the containers are to be.
 #[derive(Clone, Debug)]
 pub struct ComposeOptions {
+    /// The program, as people call it; its image is too, in lower case. The image's entry point is the program, and its user owns
+    /// the folder `/state`.
+    pub program: String,
     /// The nodes, one a service, as the [roster](crate::cluster::roster) has them.
     pub nodes: Vec<ClusterNode>,
     /// What all nodes are told alike, as environment variables; no secrets, and nothing about broker and placement.
@@ -56,7 +66,8 @@ pub struct ComposeOptions {
     pub placement: ComposePlacement,
     /// Where the first gateway is published on the host; the others have the ports after it.
     pub listen: SocketAddr,
-    /// How many clients there are, which start by the profile `clients` only. Each submits the folder `COFFEE_DATA` of the host.
+    /// How many clients there are, which start by the profile `clients` only. Each has the program's command `submit` submit the
+    /// folder `COFFEE_DATA` of the host.
     pub clients: u16,
     /// Whether monitors restart containers: they get Docker's socket, and an image that has its command.
     pub docker: bool,
@@ -72,15 +83,22 @@ pub struct ComposeError;
 /// # Errors
 /// Where the gateways' ports are no ports.
 pub fn compose_file(options: &ComposeOptions) -> Result<String, ComposeError> {
-    let mut text = SHARED.to_owned();
+    let shared = [SHARED, if options.clients > 0 { CLIENT } else { "" }, NODE];
+    let mut text: String = shared.iter().map(|text| of(text, options)).collect();
     text += &settings(options);
-    text += BROKER;
+    text += &of(BROKER, options);
     for node in &options.nodes {
         text += &service(node, options)?;
     }
     text.extend((0..options.clients).map(|at| client(at, &options.nodes)));
     text += &volumes(options);
     Ok(text)
+}
+
+/// The text of one program: images have no capitals.
+fn of(text: &str, options: &ComposeOptions) -> String {
+    let image = options.program.to_lowercase();
+    text.replace("{image}", &image).replace("{program}", &options.program)
 }
 
 /// The nodes' environment behind what is the same for all clusters.
@@ -111,7 +129,7 @@ fn service(node: &ClusterNode, options: &ComposeOptions) -> Result<String, Compo
         ClusterNode::Gateway { index } => door(*index, options.listen)? + &mounts(&name, node, &options.placement),
         ClusterNode::Monitor { .. } if options.docker => {
             arguments.push("--docker".to_owned());
-            MONITOR.to_owned() + DOCKER
+            MONITOR.to_owned() + &of(DOCKER, options)
         }
         ClusterNode::Monitor { .. } => MONITOR.to_owned(),
         _ => mounts(&name, node, &options.placement),

@@ -16,6 +16,7 @@ fn options(placement: &Placement, gateways: u16, clients: u16) -> ComposeOptions
     let mut nodes = roster(&topology, gateways).unwrap();
     nodes.extend((0..3).map(|index| ClusterNode::Monitor { index }));
     ComposeOptions {
+        program: "coffee".into(),
         nodes,
         settings: vec![("COFFEE_KEEP".into(), "86400s".into()), ("COFFEE_SHARDS".into(), "3".into())],
         placement: ComposePlacement::BuiltIn("fused".into()),
@@ -132,6 +133,16 @@ fn a_placement_file_is_mounted_whatever_its_name() {
     assert_eq!(file["services"]["names.0"]["volumes"], json!(["names.0:/state", mount]));
     assert_eq!(file["services"]["gateway-0"]["volumes"], json!(["gateway-0:/state", mount]));
     assert_eq!(file["services"]["gateway-0"]["environment"]["COFFEE_PLACEMENT"], "/etc/coffee/placement.toml");
+}
+
+#[test]
+fn images_are_the_programs_and_clients_are_left_out_where_there_are_none() {
+    let mut options = options(&fused().unwrap(), 1, 0);
+    options.program = "Visits".into();
+    let text = compose_file(&options).unwrap();
+    assert!(text.contains("`Visits compose`") && text.contains("run --rm visits compose"), "{text}");
+    assert!(!text.contains("client") && !text.contains("{program}") && !text.contains("`coffee"), "{text}");
+    assert_eq!(parsed(&options)["services"]["names.0"]["image"], "${COFFEE_IMAGE:-visits}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use coffee_core::{
     codec::{self, DecodeError},
     coverage::Coverage,
-    exec::{REJECTED_LIMIT, RejectedRow},
+    exec::{REJECTED, REJECTED_LIMIT, RejectedRow},
     frame::{Count, FrameReader, Loss, Part, PartMeta, Port},
     operator::Row,
     plan::{Plan, SinkId, Topology},
@@ -81,7 +81,23 @@ impl Report {
 pub struct Outcome {
     /// What was counted.
     pub report: Report,
-    pub(crate) results: BTreeMap<String, Vec<u8>>,
+    pub(crate) results: Results,
+}
+
+/// Results as they come, encoded, by sink.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Results(BTreeMap<String, Vec<u8>>);
+
+impl Results {
+    /// Takes the next piece of a result.
+    pub fn take(&mut self, piece: &Piece<'_>) {
+        self.0.entry(piece.sink.to_owned()).or_default().extend_from_slice(piece.payload);
+    }
+
+    /// All of them: the name and the encoded rows of each.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(sink, rows)| (sink.as_str(), rows.as_slice()))
+    }
 }
 
 impl Outcome {
@@ -92,12 +108,12 @@ impl Outcome {
 
     /// The rows that were left out, by source and line.
     pub fn rejected(&self) -> impl Iterator<Item = RejectedRow> + use<'_> {
-        self.decoded("rejected")
+        self.decoded(REJECTED)
     }
 
     // What a node of this process encoded can be decoded: nothing is lost by leaving out what can't.
     fn decoded<R: Row>(&self, sink: &str) -> impl Iterator<Item = R> + use<'_, R> {
-        decode_rows(self.results.get(sink).map(Vec::as_slice).unwrap_or_default()).filter_map(Result::ok)
+        decode_rows(self.results.0.get(sink).map(Vec::as_slice).unwrap_or_default()).filter_map(Result::ok)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Runs one job: starts the threads, collects the results, joins the threads.
 
 use std::{
-    collections::BTreeMap,
     io,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,22 +11,22 @@ use std::{
 };
 
 use coffee_core::{
-    codec,
-    exec::{MemoryScratch, Scratch},
-    frame::{JobHead, JobId, Port, Sinks},
+    exec::{MemoryScratch, REJECTED, Scratch},
+    frame::{JobId, Port},
     node::{EntryNode, MakeScratch, Node, ShardNode, WorkerNode},
-    operator::Row,
-    plan::{Job, ParametersError, Role, SourceId, Target, Topology},
+    plan::{self, Role, Target, Topology},
 };
 use coffee_mom::MemoryBroker;
 
 use super::{
-    collect::{CollectError, Collector, Outcome, Piece, Report},
-    feed::{ChunkFeed, FeedTransport, Feeds, RowsFeed, SourceFeed},
+    collect::{CollectError, Collector, Outcome, Piece, Report, Results},
+    feed::{FeedTransport, Feeds},
 };
 use crate::{
     FileScratch, Stop,
+    feed::FeedError,
     input::InputError,
+    job::{Job, JobError, Place},
     runner::{
         self, BrokerTransport, Incoming, Links, LinksError, OneJob, RunnerError, Sender, Sharing, Transport,
         TransportError, Volatile,
@@ -38,6 +37,9 @@ use crate::{
 /// little beside the state.
 const QUEUE_FRAMES: usize = 16;
 
+/// The job of a run: the only one of its broker.
+const ONLY: JobId = JobId { cluster: 0, number: 1 };
+
 /// How long the collector waits before it looks whether it was interrupted.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
 
@@ -45,12 +47,9 @@ const LOOK_AROUND: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmbeddedError {
-    /// A source of the plan has no feed.
-    #[error("source {0:?} has nothing to read")]
-    NoFeed(String),
-    /// A feed names a source that the plan does not have.
-    #[error("the plan has no source {0:?}")]
-    UnknownSource(String),
+    /// The job can't be run.
+    #[error(transparent)]
+    Job(#[from] JobError),
     /// Asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -78,61 +77,32 @@ pub enum EmbeddedError {
     /// A result could not be put together.
     #[error(transparent)]
     Collect(#[from] CollectError),
-    /// The parameters are not the plan's.
-    #[error(transparent)]
-    Parameters(#[from] ParametersError),
-    /// The parameters can't be used with this plan.
-    #[error(transparent)]
-    Decode(#[from] codec::DecodeError),
     /// Whoever takes the results failed.
     #[error("a result can't be kept")]
     Result(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A job to be run in this process.
-pub struct Embedded<'a> {
-    topology: Arc<Topology>,
-    head: JobHead,
+/// The engine: how a job is run in this process. Each run has threads and a broker of its own, and all of it is over when
+/// the run returns.
+#[derive(Clone, Debug)]
+pub struct Embedded {
     threads: NonZeroUsize,
-    feeds: BTreeMap<String, Box<dyn ChunkFeed + 'a>>,
     scratch: Option<PathBuf>,
     stop: Stop,
     read: Arc<AtomicU64>,
 }
 
-impl<'a> Embedded<'a> {
-    /// A job with these parameters, for all sinks, on as many threads as the machine has processors.
-    ///
-    /// # Errors
-    /// Where the parameters are of another type than the plan's, or can't be encoded.
-    pub fn new<P: Row>(topology: Arc<Topology>, parameters: &P) -> Result<Self, ParametersError> {
-        let encoded = topology.plan().encode_parameters(parameters)?;
-        let job = JobId { cluster: 0, number: 1 }; // the only one of its broker
-        let head = JobHead { job, topology: topology.version(), sinks: Sinks::ALL, strict: false, parameters: encoded };
+impl Default for Embedded {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Embedded {
+    /// As many threads read the sources as the machine has processors.
+    pub fn new() -> Self {
         let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Ok(Embedded {
-            topology,
-            head,
-            threads,
-            feeds: BTreeMap::new(),
-            scratch: None,
-            stop: Stop::new(),
-            read: Arc::default(),
-        })
-    }
-
-    /// Asks for some of the sinks only.
-    #[must_use]
-    pub fn sinks(mut self, sinks: Sinks) -> Self {
-        self.head.sinks = sinks;
-        self
-    }
-
-    /// Makes the first rejected row an error.
-    #[must_use]
-    pub fn strict(mut self, strict: bool) -> Self {
-        self.head.strict = strict;
-        self
+        Embedded { threads, scratch: None, stop: Stop::new(), read: Arc::default() }
     }
 
     /// Sets how many threads read the sources; stages have the replicas and shards of their placement besides.
@@ -163,87 +133,71 @@ impl<'a> Embedded<'a> {
         self
     }
 
-    /// Feeds a source with chunks.
-    #[must_use]
-    pub fn feed(mut self, source: &str, chunks: impl ChunkFeed + 'a) -> Self {
-        self.feeds.insert(source.to_owned(), Box::new(chunks));
-        self
-    }
-
-    /// Feeds a source with rows that the program makes.
-    #[must_use]
-    pub fn rows<R: Row, I>(self, source: &SourceId<R>, rows: I) -> Self
-    where
-        I: IntoIterator<Item = R, IntoIter: Send + 'a>,
-    {
-        self.feed(source.name(), RowsFeed { rows: rows.into_iter(), next: 1, bytes: 0 })
-    }
-
-    /// The sources that the job needs, in the order that they are read.
-    ///
-    /// # Errors
-    /// Where the parameters are not those of the plan.
-    pub fn sources(&self) -> Result<Vec<String>, codec::DecodeError> {
-        let sources = Job::new(&self.topology, &self.head)?.sources(&self.topology);
-        Ok(sources.into_iter().map(|source| source.name).collect())
-    }
-
-    /// Runs the job and keeps its results in memory.
+    /// Runs a job and keeps its results in memory.
     ///
     /// # Errors
     /// Where there is no complete result. All threads have ended by then.
-    pub fn run(self) -> Result<Outcome, EmbeddedError> {
-        let mut results: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        let report = self.run_with(&mut |piece| {
-            results.entry(piece.sink.to_owned()).or_default().extend_from_slice(piece.payload);
+    pub fn run(&self, job: &Job<'_>) -> Result<Outcome, EmbeddedError> {
+        let mut results = Results::default();
+        let report = self.run_with(job, &mut |piece| {
+            results.take(&piece);
             Ok(())
         })?;
         Ok(Outcome { report, results })
     }
 
-    /// Runs the job and hands over each piece of its results, on the calling thread, while others still work.
+    /// Runs a job and hands over each piece of its results, on the calling thread, while others still work.
     ///
     /// # Errors
     /// Where there is no complete result. All threads have ended by then.
-    pub fn run_with(mut self, take: TakePiece<'_>) -> Result<Report, EmbeddedError> {
-        let job = Job::new(&self.topology, &self.head)?;
-        let feeds = self.match_feeds(&job)?;
+    pub fn run_with(&self, job: &Job<'_>, take: TakePiece<'_>) -> Result<Report, EmbeddedError> {
+        let head = job.head(ONLY);
+        let chunks = job.fed()?.into_iter().map(|(source, feed)| {
+            let chunks = feed.chunks(job.most_chunk_bytes(), Place::default())?;
+            Ok::<_, JobError>((source, chunks))
+        });
+        let feeds = Feeds::new(&head, chunks.collect::<Result<_, _>>()?, &self.read);
+        let topology = job.topology();
+        let job = plan::Job::new(topology, &head).map_err(JobError::from)?;
         let broker = MemoryBroker::new();
-        let mut links = Links::declare(&broker, &self.topology, "coffee", QUEUE_FRAMES)?;
+        let mut links = Links::declare(&broker, topology, "coffee", QUEUE_FRAMES)?;
         links.add(&broker, Target::Client, "coffee.client", QUEUE_FRAMES)?;
-        let feeds = Feeds::new(&self.head, feeds, &self.read);
         // Apart from the caller's stop, which must not be triggered by a run that is done.
         let engine = Engine {
             broker: &broker,
             links,
-            topology: &self.topology,
+            topology,
             stop: Stop::new(),
             failed: Mutex::new(None),
             scratch: self.scratch.as_deref(),
         };
         let report = thread::scope(|scope| {
-            let collected =
-                engine.start(scope, &feeds, self.threads).and_then(|()| engine.collect(&job, &self.stop, take));
-            engine.stop.trigger();
-            collected
+            let _stopping = StopAtEnd(&engine.stop);
+            engine.start(scope, &feeds, self.threads).and_then(|()| engine.collect(&job, &self.stop, take))
         });
         match engine.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(error),
             None => report,
         }
     }
+}
 
-    /// Gives each source that the job needs its feed.
-    fn match_feeds(&mut self, job: &Job) -> Result<Vec<SourceFeed<'a>>, EmbeddedError> {
-        let known: Vec<String> = self.topology.sources().into_iter().map(|source| source.name).collect();
-        if let Some(unknown) = self.feeds.keys().find(|name| !known.contains(name)) {
-            return Err(EmbeddedError::UnknownSource(unknown.clone()));
-        }
-        let matched = job.sources(&self.topology).into_iter().map(|source| match self.feeds.remove(&source.name) {
-            Some(feed) => Ok((source, feed)),
-            None => Err(EmbeddedError::NoFeed(source.name)),
-        });
-        matched.collect()
+/// Lets the threads end before they are waited for, also where whoever takes the results panics.
+struct StopAtEnd<'a>(&'a Stop);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.trigger();
+    }
+}
+
+impl Job<'_> {
+    /// Runs the job in this process, by an [`Embedded`] engine of the usual kind, and keeps its results in memory.
+    ///
+    /// # Errors
+    /// Where there is no complete result. All threads have ended by then.
+    pub fn run_embedded(&self) -> Result<Outcome, EmbeddedError> {
+        Embedded::new().run(self)
     }
 }
 
@@ -356,8 +310,8 @@ impl Engine<'_> {
     }
 
     /// Takes results until all are there.
-    fn collect(&self, job: &Job, interrupt: &Stop, take: TakePiece<'_>) -> Result<Report, EmbeddedError> {
-        let wanted = self.topology.plan().sinks().chain(["rejected"]).filter_map(|sink| self.topology.port_of(sink));
+    fn collect(&self, job: &plan::Job, interrupt: &Stop, take: TakePiece<'_>) -> Result<Report, EmbeddedError> {
+        let wanted = self.topology.plan().sinks().chain([REJECTED]).filter_map(|sink| self.topology.port_of(sink));
         let wanted: Vec<Port> = wanted.filter(|port| job.uses(self.topology, *port)).collect();
         let mut collector = Collector::new(self.topology, wanted);
         let mut transport =
@@ -384,6 +338,8 @@ fn only_follows(error: &EmbeddedError) -> bool {
     let EmbeddedError::Node { error, .. } = error else { return false };
     matches!(
         **error,
-        RunnerError::Transport(TransportError::Stopped | TransportError::Input(InputError::Stopped { .. }))
+        RunnerError::Transport(
+            TransportError::Stopped | TransportError::Feed(FeedError::Input(InputError::Stopped { .. }))
+        )
     )
 }

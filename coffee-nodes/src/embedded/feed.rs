@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -11,82 +11,22 @@ use std::{
 
 use bytes::Bytes;
 use coffee_core::{
-    codec,
     frame::{ChunkMeta, JobHead},
     node::{PublishId, Tag},
-    operator::Row,
     plan::{SourceInfo, Target},
 };
 
 use crate::{
     chunk::{chunk_frame, end_frame, reclaim},
-    input::{Chunker, InputError},
+    feed::{Chunks, Position},
     runner::{Incoming, Sender, Transport, TransportError},
 };
 
 /// Unconfirmed publishes of a feeder; beyond, it waits before it reads on.
 const WINDOW: usize = 64;
 
-/// Encoded rows a chunk has.
-const ROWS_CHUNK: usize = 1 << 20;
-
-/// Where a chunk stands in its source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// Which file of the table.
-    pub file: u32,
-    /// The number of the chunk's first row or line.
-    pub first_line: u64,
-    /// The file's header line.
-    pub header: Arc<[u8]>,
-    /// How many bytes of the source are read so far.
-    pub bytes: u64,
-}
-
-/// Yields a source's chunks in order.
-pub trait ChunkFeed: Send {
-    /// Appends the next chunk to `buffer`; `None` at the end.
-    ///
-    /// # Errors
-    /// Where it can't be read or encoded; `buffer` is then not to be used.
-    fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Position>, TransportError>;
-}
-
-impl ChunkFeed for Chunker {
-    fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Position>, TransportError> {
-        let info = Chunker::fill(self, buffer).map_err(|error: InputError| TransportError::Input(error))?;
-        Ok(info.map(|info| Position {
-            file: info.file,
-            first_line: info.first_line,
-            header: info.header,
-            bytes: info.position,
-        }))
-    }
-}
-
-/// Feeds rows that the program makes.
-pub(crate) struct RowsFeed<I> {
-    pub rows: I,
-    pub next: u64,
-    pub bytes: u64,
-}
-
-impl<R: Row, I: Iterator<Item = R> + Send> ChunkFeed for RowsFeed<I> {
-    fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Position>, TransportError> {
-        let (start, first_line) = (buffer.len(), self.next);
-        while buffer.len() - start < ROWS_CHUNK {
-            let Some(row) = self.rows.next() else { break };
-            codec::encode(&row, buffer)?;
-            self.next += 1;
-        }
-        self.bytes += (buffer.len() - start) as u64;
-        let position = Position { file: 0, first_line, header: Arc::default(), bytes: self.bytes };
-        Ok((buffer.len() > start).then_some(position))
-    }
-}
-
-/// A source and what it is fed with.
-pub(crate) type SourceFeed<'a> = (SourceInfo, Box<dyn ChunkFeed + 'a>);
+/// A source and its chunks.
+pub(crate) type SourceFeed<'a> = (SourceInfo, Box<dyn Chunks + 'a>);
 
 /// All sources of a job, shared by the feeder threads: each takes the next chunk when it is ready for one.
 pub(crate) struct Feeds<'a> {
@@ -98,7 +38,7 @@ pub(crate) struct Feeds<'a> {
 
 struct Feed<'a> {
     source: SourceInfo,
-    chunks: Box<dyn ChunkFeed + 'a>,
+    chunks: Box<dyn Chunks + 'a>,
     seq: u64,
     bytes: u64,
 }
@@ -130,8 +70,8 @@ impl Feed<'_> {
     fn chunk(&mut self, head: &JobHead, buffer: Vec<u8>) -> Result<Option<(Vec<u8>, u64)>, TransportError> {
         let Feed { source, chunks, seq, bytes } = self;
         let made = chunk_frame(head, source, *seq, buffer, |payload| -> Result<_, TransportError> {
-            let Some(Position { file, first_line, header, bytes }) = chunks.fill(payload)? else { return Ok(None) };
-            ChunkMeta { file, first_line, header: &header }.append(payload)?;
+            let Some(Position { at, header, bytes, .. }) = chunks.fill(payload)? else { return Ok(None) };
+            ChunkMeta { file: at.file, first_line: at.line, header: &header }.append(payload)?;
             Ok(Some(bytes))
         })?;
         if let Some((_, read)) = &made {

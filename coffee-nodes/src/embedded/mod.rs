@@ -9,6 +9,6 @@ mod collect;
 mod engine;
 mod feed;
 
+pub(crate) use collect::Results;
 pub use collect::{Outcome, Piece, Report};
 pub use engine::{Embedded, EmbeddedError};
-pub use feed::{ChunkFeed, Position};

@@ -33,7 +33,7 @@ use coffee_core::{
 };
 
 use crate::{
-    input::InputError,
+    feed::FeedError,
     job::now_ms,
     store::{Work, is_passing},
 };
@@ -126,9 +126,9 @@ pub enum TransportError {
     /// The broker refused a producer or consumer.
     #[error("the broker can't be used")]
     Attach(#[from] coffee_mom::AttachError),
-    /// Input can't be read.
+    /// What is fed in can't be read.
     #[error(transparent)]
-    Input(#[from] InputError),
+    Feed(#[from] FeedError),
     /// A frame can't be written.
     #[error(transparent)]
     Encode(#[from] coffee_core::codec::EncodeError),
@@ -268,17 +268,17 @@ impl Runner<'_> {
     /// Lets the node answer an event, which is this work, and those that follow from its answer.
     fn handle(&mut self, event: Event, mut work: Option<Work>) -> Result<(), RunnerError> {
         self.course.events.push_back(event);
-        while let Some(event) = self.course.events.pop_front() {
-            if matches!(event, Event::Idle | Event::Committed(_) | Event::Confirmed(_))
+        while let Some(event) = self.next_event() {
+            // Only a step that emits counts as one: one that does not would clear the count of the one that does.
+            if matches!(event, Event::Emit)
                 && let Some((job, step)) = self.node.emits()
             {
                 let emission = Work::emission(job, step);
-                work = Some(emission);
                 if is_deadly(self.jobs, emission) {
                     self.fail(Failure { job: Some(job), tag: None, error: NodeError::Deadly(MOST_DEATHS) })?;
-                    self.course.events.push_back(event); // behind the job's end
                     continue;
                 }
+                work = Some(emission);
             }
             let forgotten = if let Event::Forget(job) = event { Some(job) } else { None };
             let mut actions = std::mem::take(&mut self.course.actions);
@@ -295,6 +295,11 @@ impl Runner<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What follows from the last event, and then what the node has to emit.
+    fn next_event(&mut self) -> Option<Event> {
+        self.course.events.pop_front().or_else(|| self.node.emits().map(|_| Event::Emit))
     }
 
     /// Lets the node answer an event. Its process may die in that, of what it works at.

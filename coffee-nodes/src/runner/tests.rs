@@ -20,6 +20,10 @@ impl Node for Spills {
     fn jobs(&self) -> usize {
         1
     }
+
+    fn emits(&self) -> Option<(JobId, u64)> {
+        None
+    }
 }
 
 fn frame() -> Bytes {
@@ -101,10 +105,10 @@ struct TwoJobs {
 impl Node for TwoJobs {
     fn step(&mut self, event: Event, _actions: &mut Vec<Action>) -> Result<(), Failure> {
         match event {
-            Event::Idle if !std::mem::replace(&mut self.failed, true) => {
+            Event::Emit if !std::mem::replace(&mut self.failed, true) => {
                 Err(Failure { job: Some(JobId { cluster: 1, number: 1 }), tag: None, error: NodeError::Deadly(1) })
             }
-            Event::Idle => {
+            Event::Emit => {
                 self.emitted = true;
                 Ok(())
             }
@@ -114,6 +118,11 @@ impl Node for TwoJobs {
 
     fn jobs(&self) -> usize {
         2
+    }
+
+    fn emits(&self) -> Option<(JobId, u64)> {
+        let number = 1 + u64::from(self.failed);
+        (!self.emitted).then_some((JobId { cluster: 1, number }, 0))
     }
 }
 

@@ -16,7 +16,9 @@ use coffee_core::{
 use crate::{
     client::ClientError,
     embedded::EmbeddedError,
+    feed::FeedError,
     input::InputError,
+    job::JobError,
     runner::{RunnerError, TransportError},
 };
 
@@ -79,6 +81,9 @@ pub enum SalesError {
     /// Interrupted.
     #[error("interrupted")]
     Interrupted,
+    /// The data does not fit the plan.
+    #[error(transparent)]
+    Job(#[from] JobError),
     /// The engine failed.
     #[error("the run failed: {0}")]
     Engine(#[source] Box<EmbeddedError>),
@@ -123,11 +128,12 @@ impl From<ClientError> for SalesError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Interrupted => SalesError::Interrupted,
-            ClientError::Input(error) => SalesError::Read(error),
+            ClientError::Feed(FeedError::Input(error)) => SalesError::Read(error),
             ClientError::Event(error) => match error.downcast::<SalesError>() {
                 Ok(error) => *error,
                 Err(error) => SalesError::Client(Box::new(ClientError::Event(error))),
             },
+            ClientError::Job(error) => error.into(),
             other => SalesError::Client(Box::new(other)),
         }
     }
@@ -145,7 +151,9 @@ pub(super) fn about(error: EmbeddedError, scratch: &Path) -> About {
             RunnerError::Node(NodeError::Rejected { source_name, rejection }) => {
                 About::Rejected(source_name, rejection)
             }
-            RunnerError::Transport(TransportError::Input(error)) => About::Other(SalesError::Read(error)),
+            RunnerError::Transport(TransportError::Feed(FeedError::Input(error))) => {
+                About::Other(SalesError::Read(error))
+            }
             RunnerError::Node(NodeError::Exec(ExecError::Scratch(ScratchError(error)))) => {
                 About::Other(SalesError::Write { path: scratch.to_owned(), error })
             }

@@ -4,8 +4,8 @@ use std::{fs, io, path::PathBuf, sync::Arc, time::Instant};
 
 use coffee_core::{
     codec,
-    frame::{JobHead, JobId, Sinks},
-    plan::{Job, Placement, Topology},
+    frame::Sinks,
+    plan::{Placement, Plan, Topology},
     sales::{Query, SalesPlan, sales_plan},
 };
 
@@ -14,13 +14,7 @@ use super::{
     results::{Answer, Results},
     summary, tables,
 };
-use crate::{
-    embedded::{EmbeddedError, Report},
-    input::Table,
-};
-
-/// Bytes of a chunk: large, as what is folded within one batch does not travel; and small enough for the cache.
-pub(super) const CHUNK_BYTES: u32 = 1 << 20;
+use crate::{embedded::Report, input::Table, job::Job};
 
 /// What is asked of which data, and where the answers go.
 #[derive(Clone, Debug)]
@@ -49,9 +43,8 @@ pub fn check_parameters(mut encoded: &[u8]) -> Result<(), String> {
 /// A request that makes sense, and its data.
 pub(super) struct Checked<'a> {
     pub request: &'a Request,
-    pub topology: Arc<Topology>,
-    pub parameters: Vec<u8>,
-    pub sinks: Sinks,
+    /// What is to be run.
+    pub job: Job<'static>,
     /// What is asked for.
     pub answers: Vec<Answer>,
     /// What is needed for it, in the order that it is read.
@@ -76,11 +69,19 @@ impl<'a> Checked<'a> {
         }
         let asked = |sink: &str| answers.iter().any(|answer| answer.sink == sink);
         let sinks = Sinks(plan.sinks().enumerate().fold(0, |bits, (at, sink)| bits | u64::from(asked(sink)) << at));
-        let parameters = plan.encode_parameters(&request.query).map_err(EmbeddedError::from)?;
         let any = Placement::of(&plan);
         let topology = Arc::new(Topology::new(Arc::new(plan), placement.unwrap_or(&any))?);
-        let tables = open(request, &topology, sinks, &parameters)?;
-        Ok(Checked { request, topology, parameters, sinks, answers, tables })
+        let job = Job::new(&topology, &request.query)?.sinks(sinks).strict(request.strict);
+        // Which tables are needed, and their order, depends on the plan alone.
+        let tables: Vec<Table> =
+            job.sources()?.iter().map(|source| tables::open(&request.data, source)).collect::<Result<_, _>>()?;
+        let job = tables.iter().cloned().fold(job, Job::table);
+        Ok(Checked { request, job, answers, tables })
+    }
+
+    /// The queries' plan.
+    pub fn plan(&self) -> &Plan {
+        self.job.topology().plan()
     }
 
     /// Checks the folder for the results, and makes their files, aside.
@@ -100,9 +101,9 @@ impl<'a> Checked<'a> {
 
     /// Puts the complete results in place and sums up.
     pub fn finish(&self, results: Results<'_>, report: &Report, start: Instant) -> Result<Summary, SalesError> {
-        let (results, rejected_file) = results.put_in_place(self.topology.plan(), &self.tables)?;
+        let (results, rejected_file) = results.put_in_place(self.plan(), &self.tables)?;
         Ok(Summary {
-            tables: summary::tables(self.topology.plan(), report, &self.tables),
+            tables: summary::tables(self.plan(), report, &self.tables),
             operators: summary::operators(report),
             results,
             rejected_file,
@@ -122,17 +123,4 @@ impl<'a> Checked<'a> {
         }
         Ok(())
     }
-}
-
-/// Opens the tables that are needed for some of the sinks. Which these are, and their order, depends on the plan alone.
-fn open(request: &Request, topology: &Topology, sinks: Sinks, parameters: &[u8]) -> Result<Vec<Table>, SalesError> {
-    let head = JobHead {
-        job: JobId::default(),
-        topology: topology.version(),
-        sinks,
-        strict: request.strict,
-        parameters: parameters.to_vec(),
-    };
-    let job = Job::new(topology, &head).map_err(EmbeddedError::from)?;
-    job.sources(topology).iter().map(|source| tables::open(&request.data, &source.name)).collect()
 }

@@ -1,19 +1,18 @@
 //! Answers the queries in this process: checks everything, runs the job, puts the files in place, sums up.
 
-use std::{num::NonZeroUsize, path::Path, time::Instant};
+use std::{num::NonZeroUsize, time::Instant};
 
-use coffee_core::plan::{Placement, Topology};
+use coffee_core::plan::Placement;
 
 use super::{
     Progress, Request, SalesError, Summary,
     error::{About, about},
-    request::{CHUNK_BYTES, Checked},
+    request::Checked,
     tables,
 };
 use crate::{
     Stop,
     embedded::{Embedded, EmbeddedError},
-    input::{Chunker, Table},
 };
 
 /// What to run.
@@ -37,30 +36,21 @@ pub fn run(options: &RunOptions, progress: &Progress, stop: &Stop) -> Result<Sum
     let checked = Checked::new(&options.request, Some(&options.placement))?;
     let mut results = checked.results()?;
     progress.set_total(checked.bytes());
-    let Checked { request, topology, tables, sinks, .. } = &checked;
-    let mut job = Embedded::new(topology.clone(), &request.query).map_err(EmbeddedError::from)?.sinks(*sinks);
-    for table in tables {
-        job = job.feed(table.name(), Chunker::new(table, CHUNK_BYTES as usize));
-    }
-    let job = job
-        .threads(options.threads)
-        .strict(request.strict)
-        .scratch(&request.out)
-        .stop(stop.clone())
-        .progress(progress.read.clone());
-    let report = job
-        .run_with(&mut |piece| Ok(results.take(&piece)?))
-        .map_err(|error| explain(error, topology, tables, &request.out))?;
+    let engine = Embedded::new().threads(options.threads).scratch(&options.request.out).stop(stop.clone());
+    let report = engine
+        .progress(progress.read.clone())
+        .run_with(&checked.job, &mut |piece| Ok(results.take(&piece)?))
+        .map_err(|error| explain(error, &checked))?;
     checked.finish(results, &report, start)
 }
 
 /// Says a rejection in a strict run by its file.
-fn explain(error: EmbeddedError, topology: &Topology, opened: &[Table], out: &Path) -> SalesError {
-    match about(error, out) {
+fn explain(error: EmbeddedError, checked: &Checked<'_>) -> SalesError {
+    match about(error, &checked.request.out) {
         About::Other(error) => error,
         About::Rejected(operator, rejection) => {
-            let table = topology.plan().looked_up_by(&operator).unwrap_or(&operator);
-            let table = opened.iter().find(|opened| opened.name() == table);
+            let table = checked.plan().looked_up_by(&operator).unwrap_or(&operator);
+            let table = checked.tables.iter().find(|opened| opened.name() == table);
             let file = table.map(|table| tables::file_name(table, rejection.line.file)).unwrap_or_default();
             let what = if rejection.column.is_empty() {
                 rejection.reason

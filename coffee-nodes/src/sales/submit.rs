@@ -4,16 +4,10 @@ use std::time::Instant;
 
 use coffee_core::frame::JobId;
 
-use super::{
-    Progress, Request, SalesError, Summary,
-    request::{CHUNK_BYTES, Checked},
-};
+use super::{Progress, Request, SalesError, Summary, request::Checked};
 use crate::{
     Stop,
-    client::{Client, ClientOptions, Event, Submission},
-    embedded::Report,
-    input::Table,
-    job::{JobSpec, Manifest},
+    client::{Client, ClientOptions, Event},
 };
 
 /// What to submit, and where.
@@ -43,10 +37,9 @@ pub fn submit(
     let start = Instant::now();
     let checked = Checked::new(&options.request, None)?;
     let mut results = checked.results()?;
-    let submission = submission(&checked, options.job)?;
     progress.set_total(checked.bytes());
     let mut missing = Vec::new();
-    let counts = Client::new(options.client.clone()).submit(&submission, stop, &mut |event| {
+    let report = Client::new(options.client.clone()).submit(&checked.job, options.job, stop, &mut |event| {
         match event {
             Event::Piece(piece) => results.take(&piece)?,
             Event::NoResult { sink, reason } => {
@@ -57,7 +50,7 @@ pub fn submit(
         }
         Ok(())
     })?;
-    let summary = checked.finish(results, &Report::new(checked.topology.plan(), &counts), start)?;
+    let summary = checked.finish(results, &report, start)?;
     if missing.is_empty() { Ok(summary) } else { Err(SalesError::NoResult(missing.join("; "))) }
 }
 
@@ -73,26 +66,12 @@ pub fn upload(
     on_job: &mut dyn FnMut(JobId),
 ) -> Result<JobId, SalesError> {
     let checked = Checked::new(&options.request, None)?;
-    let submission = submission(&checked, options.job)?;
     progress.set_total(checked.bytes());
-    let job = Client::new(options.client.clone()).upload(&submission, stop, &mut |event| {
+    let job = Client::new(options.client.clone()).upload(&checked.job, options.job, stop, &mut |event| {
         show(&event, progress, on_job);
         Ok(())
     })?;
     Ok(job)
-}
-
-/// A request in the cluster's words.
-fn submission(checked: &Checked<'_>, job: Option<JobId>) -> Result<Submission, SalesError> {
-    let tables = checked.tables.iter().map(Table::manifest).collect::<Result<_, _>>()?;
-    let spec = JobSpec {
-        parameters: checked.parameters.clone(),
-        sinks: checked.sinks,
-        strict: checked.request.strict,
-        manifest: Manifest { chunk_bytes: CHUNK_BYTES, tables },
-    };
-    let results = checked.answers.iter().map(|answer| answer.sink.clone()).chain(["rejected".to_owned()]).collect();
-    Ok(Submission { job, spec, tables: checked.tables.clone(), results })
 }
 
 fn show(event: &Event<'_>, progress: &Progress, on_job: &mut dyn FnMut(JobId)) {

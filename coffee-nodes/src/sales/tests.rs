@@ -19,7 +19,7 @@ use crate::{
     },
     embedded::Embedded,
     generate::{GenerateOptions, generate},
-    input::{Chunker, Table},
+    input::Table,
     job::JobState,
     wire::Refusal,
 };
@@ -47,12 +47,8 @@ fn request(data: &Path, out: &Path, queries: Queries) -> Request {
 /// A cluster that answers a request with the engine's pieces and counts.
 fn cluster(request: &Request) -> Arc<Mutex<Cluster>> {
     let checked = Checked::new(request, Some(&fused().unwrap())).unwrap();
-    let mut job = Embedded::new(checked.topology.clone(), &request.query).unwrap().sinks(checked.sinks);
-    for table in &checked.tables {
-        job = job.feed(table.name(), Chunker::new(table, 1 << 20));
-    }
     let mut results: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
-    let report = job.run_with(&mut |piece| {
+    let report = Embedded::new().run_with(&checked.job, &mut |piece| {
         results.entry(piece.sink.to_owned()).or_default().push(piece.payload.to_vec());
         Ok(())
     });

@@ -8,7 +8,7 @@ use coffee_core::{
     plan::Topology,
 };
 
-use super::{SimulatedJob, query::QueryDesk, shared::Shared};
+use super::{query::QueryDesk, shared::Shared, submitted::Submitted};
 use crate::{
     cluster::{QueryReply, QueryRequest, ResultsReply},
     job::JobState,
@@ -21,7 +21,7 @@ const WINDOW: usize = 4;
 /// What came of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The rows of each sink that was asked for, encoded, and what was counted.
+    /// The rows of each sink that was asked for and those that were rejected, encoded, and what was counted.
     Done {
         /// By sink; `None` where the result can't be had, as an operator failed on what it depends on.
         rows: Vec<(String, Option<Vec<u8>>)>,
@@ -58,9 +58,8 @@ pub(super) struct Client {
     shared: Rc<Shared>,
     query: Rc<QueryDesk>,
     results: Arc<ResultsStore>,
-    topology: Arc<Topology>,
     number: usize,
-    submitted: SimulatedJob,
+    submitted: Arc<Submitted>,
     pub job: Option<JobId>,
     uploads: Vec<Upload>,
     session: u32,
@@ -88,16 +87,14 @@ impl Client {
         query: &Rc<QueryDesk>,
         results: &Arc<ResultsStore>,
         topology: &Arc<Topology>,
-        (number, submitted): (usize, &SimulatedJob),
+        (number, submitted): (usize, &Arc<Submitted>),
     ) -> Self {
-        let sinks = topology.plan().sinks().enumerate().filter(|(at, _)| submitted.asks_for(*at));
-        let ports = sinks.filter_map(|(_, name)| Some((name.to_owned(), topology.port_of(name)?)));
+        let ports = submitted.results.iter().filter_map(|name| Some((name.clone(), topology.port_of(name)?)));
         Client {
             ports: ports.collect(),
             shared: shared.clone(),
             query: query.clone(),
             results: results.clone(),
-            topology: topology.clone(),
             number,
             submitted: submitted.clone(),
             job: None,
@@ -137,16 +134,16 @@ impl Client {
     }
 
     fn begin(&mut self) -> Result<(), String> {
-        let request = QueryRequest::Begin { request: self.number as u128, spec: self.submitted.spec() };
+        let request = QueryRequest::Begin { request: self.number as u128, spec: self.submitted.spec.clone() };
         let job = match self.query.call(request) {
             Ok(QueryReply::Begun(job)) => job,
             other => return Err(format!("asked for a job, the query node answered {other:?}")),
         };
-        let attach = QueryRequest::Attach { job, session: 1, spec: Some(self.submitted.spec()) };
+        let attach = QueryRequest::Attach { job, session: 1, spec: Some(self.submitted.spec.clone()) };
         let Ok(QueryReply::Attached(attached)) = self.query.call(attach) else {
             return Err(format!("the query node does not take the client of job {job}"));
         };
-        let tables = self.submitted.frames(&self.topology, &attached.head).map_err(|error| error.to_string())?;
+        let tables = self.submitted.frames(&attached.head).map_err(|error| error.to_string())?;
         let upload = |frames| Upload { frames, mark: 0, acked: BTreeSet::new(), next: 0 };
         self.uploads = tables.into_iter().map(upload).collect();
         self.job = Some(job);

@@ -11,20 +11,22 @@
 //! Not simulated: full queues, a query node that does not answer, disks that are full, other gateways' sessions taking over at
 //! the query node. Real processes and brokers are for those.
 //!
+//! [`testkit`](crate::testkit) runs simulations of a plan under many placements.
+//!
 //! ```
-//! # use std::{error::Error, sync::Arc};
-//! # use coffee_core::{operator::{Count, GroupBy}, plan::{Placement, PlanBuilder, Topology}};
-//! use coffee_nodes::simulation::{SimulatedJob, Simulation};
+//! # use std::error::Error;
+//! # use coffee_core::{operator::Count, plan::{PlanBuilder, Topology}};
+//! use coffee_nodes::{job::Job, simulation::Simulation};
 //!
 //! # fn main() -> Result<(), Box<dyn Error>> {
 //! let builder = PlanBuilder::<()>::new();
-//! let (_, words) = builder.rows::<u64>("numbers");
-//! words.aggregate("count", |_| GroupBy::new(|n: &u64| Some(n % 3), Count)).sink("counts");
-//! let plan = Arc::new(builder.build()?);
-//! let topology = Arc::new(Topology::new(plan.clone(), &Placement::of(&plan))?);
+//! let (source, numbers) = builder.rows::<u64>("numbers");
+//! numbers.key(|n| n % 3).aggregate("count", |_| Count).sink("counts");
+//! let topology = Topology::of(builder.build()?)?;
 //!
-//! let job = SimulatedJob::new(&topology, &())?.rows("numbers", &[1_u64, 2, 3, 4, 5], 2)?;
-//! let simulation = Simulation::new(topology, vec![job])?;
+//! // Chunks of two bytes: each has two of these rows.
+//! let job = Job::new(&topology, &())?.rows(&source, [1_u64, 2, 3, 4, 5]).chunk_bytes(2);
+//! let simulation = Simulation::new(&[job])?;
 //! for seed in 0..20 {
 //!     simulation.run(seed)?;
 //! }
@@ -36,17 +38,16 @@ mod choices;
 mod client;
 mod disk;
 mod fate;
-mod job;
 mod process;
 mod query;
 mod shared;
+mod submitted;
 #[cfg(test)]
 mod tests;
 mod world;
 
 pub use client::Answer;
 pub use fate::Last;
-pub use job::SimulatedJob;
 
 use std::{
     fmt,
@@ -59,8 +60,10 @@ use coffee_core::{node::Node, plan::Topology};
 use self::{
     choices::{Choices, simplify},
     process::Kind,
+    submitted::Submitted,
     world::{Ran, Setup, run},
 };
+use crate::job::{Job, JobError};
 
 /// How long it is tried to make a failing run simpler.
 const SIMPLER: Duration = Duration::from_secs(20);
@@ -71,7 +74,7 @@ type Sabotage = fn(Kind, Box<dyn Node>) -> Box<dyn Node>;
 /// A system and the jobs that its clients submit. Runs are independent: any number of threads may make them.
 pub struct Simulation {
     topology: Arc<Topology>,
-    jobs: Vec<SimulatedJob>,
+    jobs: Vec<Arc<Submitted>>,
     reference: Vec<Answer>,
     sabotage: Option<Sabotage>,
 }
@@ -87,6 +90,53 @@ pub struct Broken {
     pub last: Option<Last>,
     /// What happened before, as far as it is known.
     pub notes: Vec<String>,
+    /// The wrong answer; `None` where something else is wrong.
+    pub answer: Option<Box<WrongAnswer>>,
+}
+
+/// An answer that is not that of the run in which nothing goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongAnswer {
+    /// Which job's, counted from 0.
+    pub job: usize,
+    /// What it got.
+    pub answer: Answer,
+}
+
+/// Why jobs can't be simulated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimulationError {
+    /// There is no job.
+    #[error("there is no job to simulate")]
+    NoJob,
+    /// Jobs of several topologies: a system has one.
+    #[error("the jobs are not all of one topology")]
+    Topologies,
+    /// A job can't be run, or its data not be sent more than once.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// Something goes wrong without any fault.
+    #[error("without any fault: {0}")]
+    Broken(#[from] Box<Broken>),
+}
+
+/// What is wrong with a run.
+struct Wrong {
+    what: String,
+    answer: Option<Box<WrongAnswer>>,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Wrong { what, answer: None }
+    }
+}
+
+impl Wrong {
+    fn after(self, choices: Vec<u32>, last: Option<Last>, notes: Vec<String>) -> Broken {
+        Broken { what: self.what, choices, last, notes, answer: self.answer }
+    }
 }
 
 impl fmt::Display for Broken {
@@ -100,18 +150,34 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 impl Simulation {
-    /// Runs the jobs once with nothing going wrong: what they answer then is what they have to answer always.
+    /// Runs the jobs, which are all of one topology, once with nothing going wrong: what they answer then is what they have
+    /// to answer always. Their data is held in memory, in chunks of the jobs' own sizes, which may be as small as a row.
     ///
     /// # Errors
     /// Where not even that goes well.
-    pub fn new(topology: Arc<Topology>, jobs: Vec<SimulatedJob>) -> Result<Self, Broken> {
+    pub fn new(jobs: &[Job<'_>]) -> Result<Self, SimulationError> {
+        let topology = jobs.first().ok_or(SimulationError::NoJob)?.topology().clone();
+        if jobs.iter().any(|job| job.topology().version() != topology.version()) {
+            return Err(SimulationError::Topologies);
+        }
+        let jobs = jobs.iter().map(|job| Submitted::of(job).map(Arc::new)).collect::<Result<_, _>>()?;
         let mut simulation = Simulation { topology, jobs, reference: Vec::new(), sabotage: None };
         let ran = simulation.ran(Choices::again(Vec::new()), None, true);
         match ran.answers {
             Ok(answers) => simulation.reference = answers,
-            Err(what) => return Err(Broken { what, choices: ran.choices, last: None, notes: ran.notes }),
+            Err(what) => return Err(Box::new(Wrong::from(what).after(ran.choices, None, ran.notes)).into()),
         }
         Ok(simulation)
+    }
+
+    /// Lets the client of a job, counted from 0, cancel it at any moment, in runs in which there is chance: it is answered or
+    /// not, and nothing of it is left either way.
+    #[must_use]
+    pub fn may_be_cancelled(mut self, job: usize) -> Self {
+        if let Some(job) = self.jobs.get_mut(job) {
+            Arc::make_mut(job).may_be_cancelled = true;
+        }
+        self
     }
 
     /// What each job answers.
@@ -125,13 +191,13 @@ impl Simulation {
     /// Where it goes wrong: made as simple as it can be, and told in full.
     pub fn run(&self, seed: u64) -> Result<(), Broken> {
         let ran = self.ran(Choices::of_seed(seed), None, false);
-        let Err(what) = self.verdict(&ran) else { return Ok(()) };
+        let Err(wrong) = self.verdict(&ran) else { return Ok(()) };
         let until = Instant::now() + SIMPLER;
         let fails = |choices: &[u32]| (Instant::now() < until).then(|| self.again(choices, false).is_err());
         let simplest = simplify(&ran.choices, fails);
         self.again(&simplest, true)?;
         // It went wrong once, and can't be told better than that.
-        Err(Broken { what, choices: ran.choices, last: None, notes: Vec::new() })
+        Err(wrong.after(ran.choices, None, Vec::new()))
     }
 
     /// The run that these choices make, told in full where `notes` are wanted.
@@ -141,7 +207,7 @@ impl Simulation {
     pub fn again(&self, choices: &[u32], notes: bool) -> Result<(), Broken> {
         let ran = self.ran(Choices::again(choices.to_vec()), None, notes);
         let verdict = self.verdict(&ran);
-        verdict.map_err(|what| Broken { what, choices: choices.to_vec(), last: None, notes: ran.notes })
+        verdict.map_err(|wrong| wrong.after(choices.to_vec(), None, ran.notes))
     }
 
     /// Runs with one death and no other fault, for each operation that there is, before and behind it. Returns how many
@@ -155,9 +221,9 @@ impl Simulation {
             for done in [false, true] {
                 let last = Some(Last { operation, done });
                 let ran = self.ran(Choices::again(Vec::new()), last, false);
-                if let Err(what) = self.verdict(&ran) {
+                if let Err(wrong) = self.verdict(&ran) {
                     let notes = self.ran(Choices::again(Vec::new()), last, true).notes;
-                    return Err(Broken { what, choices: Vec::new(), last, notes });
+                    return Err(wrong.after(Vec::new(), last, notes));
                 }
                 if operation >= ran.operations {
                     return Ok(2 * operation + 1);
@@ -172,15 +238,16 @@ impl Simulation {
         run(Setup { topology, jobs, sabotage: *sabotage }, choices, last, notes)
     }
 
-    /// What is wrong with a run.
-    fn verdict(&self, ran: &Ran) -> Result<(), String> {
+    fn verdict(&self, ran: &Ran) -> Result<(), Wrong> {
         let answers = ran.answers.as_ref().map_err(Clone::clone)?;
-        for (number, (answer, right)) in answers.iter().zip(&self.reference).enumerate() {
-            let cancelled = *answer == Answer::Cancelled && self.jobs[number].may_be_cancelled;
+        for (number, ((answer, right), job)) in answers.iter().zip(&self.reference).zip(&self.jobs).enumerate() {
+            let cancelled = *answer == Answer::Cancelled && job.may_be_cancelled;
             // Part of it is gone for good, and that is said.
             let lost = ran.lost_disks && matches!(answer, Answer::Failed(why) if why.contains("has lost the store"));
             if answer != right && !cancelled && !lost {
-                return Err(format!("job {number} is answered by {answer:?}, not by {right:?}"));
+                let what = format!("job {number} is answered by {answer:?}, not by {right:?}");
+                let wrong = WrongAnswer { job: number, answer: answer.clone() };
+                return Err(Wrong { what, answer: Some(Box::new(wrong)) });
             }
         }
         Ok(())

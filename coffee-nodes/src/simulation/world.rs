@@ -13,13 +13,14 @@ use coffee_mom::{Broker, ConsumerOptions, MemoryBroker};
 use crossbeam_channel::{Receiver, unbounded};
 
 use super::{
-    Sabotage, SimulatedJob,
+    Sabotage,
     choices::Choices,
     client::{Answer, Client},
     fate::Last,
     process::{self, Process, Site},
     query::QueryDesk,
     shared::Shared,
+    submitted::Submitted,
 };
 use crate::{
     cluster::{QueryError, QueryReply, QueryRequest},
@@ -50,7 +51,7 @@ const QUEUE_FRAMES: usize = 1 << 20;
 #[derive(Clone, Copy)]
 pub(super) struct Setup<'a> {
     pub topology: &'a Arc<Topology>,
-    pub jobs: &'a [SimulatedJob],
+    pub jobs: &'a [Arc<Submitted>],
     pub sabotage: Option<Sabotage>,
 }
 

@@ -1,0 +1,92 @@
+//! What sources are fed with: data that is cut into chunks, from any place between two of them on.
+
+mod once;
+mod rows;
+mod table;
+mod text;
+
+pub(crate) use once::OnceFeed;
+pub(crate) use rows::RowsFeed;
+pub(crate) use text::TextFeed;
+
+use std::sync::Arc;
+
+use coffee_core::codec::EncodeError;
+
+use crate::{
+    input::InputError,
+    job::{Place, TableManifest},
+};
+
+/// The data of one source.
+///
+/// Law: the chunks behind a place are the same each time, however often it was begun there or before.
+pub trait Feed: Send + Sync {
+    /// Describes the data before any of it is sent: enough to see later whether it is still the same. May go through all of it.
+    ///
+    /// # Errors
+    /// Where it can't be read, not be read again, or not be cut into such chunks.
+    fn manifest(&self, chunk_bytes: u32) -> Result<TableManifest, FeedError>;
+
+    /// The chunks from a place on, each of at most so many bytes, where a single row or line is no longer than that; the
+    /// default place is the beginning.
+    ///
+    /// # Errors
+    /// Where it can't be read again.
+    fn chunks(&self, chunk_bytes: usize, from: Place) -> Result<Box<dyn Chunks + '_>, FeedError>;
+
+    /// How many bytes it has, for showing progress; 0 where that is not known.
+    fn bytes(&self) -> u64;
+}
+
+/// Yields a source's chunks in order.
+pub trait Chunks: Send {
+    /// Appends the next chunk to `buffer`; `None` at the end.
+    ///
+    /// # Errors
+    /// Where it can't be read or encoded; `buffer` is then not to be used.
+    fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Position>, FeedError>;
+}
+
+/// Where a chunk stands in its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Where it begins.
+    pub at: Place,
+    /// Where the next one does.
+    pub next: Place,
+    /// The header line of its file.
+    pub header: Arc<[u8]>,
+    /// How many bytes of the source are read so far.
+    pub bytes: u64,
+}
+
+/// Why data can't be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// A file.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A row can't be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// A row is encoded by no bytes: so many of them could not be told from none.
+    #[error("source {0:?}: a row without any content can't be sent")]
+    NoContent(String),
+    /// A row or line is larger than a chunk.
+    #[error("source {name:?}: row {row} has {bytes} bytes, and a chunk has {chunk_bytes}")]
+    TooLarge {
+        /// The source.
+        name: String,
+        /// Which row or line, counted from 1.
+        row: u64,
+        /// Its bytes.
+        bytes: usize,
+        /// The most bytes of a chunk.
+        chunk_bytes: u32,
+    },
+    /// Rows that can be gone through once, and were.
+    #[error("source {0:?}: its rows can't be read again")]
+    Once(String),
+}
