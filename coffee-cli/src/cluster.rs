@@ -3,11 +3,11 @@
 use std::{path::PathBuf, str::FromStr, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use coffee_core::{plan::Topology, sales::sales_plan};
+use coffee_core::plan::Topology;
 use coffee_mom::QueueKind;
 use coffee_nodes::cluster::{ClusterNode, Names, roster};
 
-use crate::{failure::Failure, placement};
+use crate::{application::Application, failure::Failure};
 
 /// Which cluster, and what it is made of. The same for all of its processes.
 #[derive(Clone, Debug, Args)]
@@ -29,10 +29,10 @@ pub struct ClusterArgs {
 #[derive(Clone, Debug, Args)]
 pub struct LayoutArgs {
     /// The cluster's name, which those of its queues begin with
-    #[arg(long, env = "COFFEE_NAME", value_name = "NAME", default_value = "coffee")]
+    #[arg(long, env = "COFFEE_NAME", value_name = "NAME")]
     pub name: String,
-    /// Which operators run together: fused (fast), staged (one operator a node), or a TOML file
-    #[arg(long, env = "COFFEE_PLACEMENT", value_name = "fused|staged|FILE", default_value = "fused")]
+    /// Which operators run together: {placements}
+    #[arg(long, env = "COFFEE_PLACEMENT")]
     pub placement: String,
     /// How many replicas the stateless stages have, all (N) or some (STAGE=N,...); over the placement's
     #[arg(long, env = "COFFEE_REPLICAS", value_name = "N|STAGE=N,...", default_value = "")]
@@ -74,10 +74,11 @@ impl LayoutArgs {
         }))
     }
 
-    /// The queries' plan under the placement.
-    pub fn topology(&self) -> Result<Arc<Topology>, Failure> {
+    /// The plan under the placement.
+    pub fn topology(&self, application: &Application) -> Result<Arc<Topology>, Failure> {
         let wrong = |error| Failure::usage(&self.placement, error);
-        let mut placement = placement::named(&self.placement)?;
+        let plan = application.plan()?;
+        let mut placement = application.placement_named(&self.placement, &plan)?;
         self.replicas
             .0
             .iter()
@@ -88,13 +89,12 @@ impl LayoutArgs {
             .iter()
             .try_for_each(|(stage, count)| placement.set_shards(stage.as_deref(), *count))
             .map_err(wrong)?;
-        let plan = sales_plan().map_err(|error| Failure::work("the queries", error))?;
-        Topology::new(Arc::new(plan.plan), &placement).map(Arc::new).map_err(wrong)
+        Topology::new(plan, &placement).map(Arc::new).map_err(wrong)
     }
 
     /// The nodes of a cluster with so many gateways.
-    pub fn nodes(&self, gateways: u16) -> Result<Vec<ClusterNode>, Failure> {
-        roster(&*self.topology()?, gateways).map_err(|error| Failure::usage(&self.placement, error))
+    pub fn nodes(&self, application: &Application, gateways: u16) -> Result<Vec<ClusterNode>, Failure> {
+        roster(&*self.topology(application)?, gateways).map_err(|error| Failure::usage(&self.placement, error))
     }
 
     /// The same for another process, but for the placement, which it may have under another name.

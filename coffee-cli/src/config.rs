@@ -11,15 +11,12 @@ use std::{
 };
 
 use clap::{
-    Arg, ArgMatches, Command, CommandFactory, FromArgMatches,
+    Arg, ArgMatches, Command,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use toml::{Spanned, Value};
 
-use crate::{
-    args::Cli,
-    failure::{Failure, one_line},
-};
+use crate::failure::{Failure, one_line};
 
 /// The flag that names the file. Commands that have it can be configured.
 const CONFIG: &str = "config";
@@ -40,24 +37,17 @@ impl From<clap::Error> for Unparsed {
 }
 
 /// What is asked for, by the command line, the environment and the file that these name.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Unparsed> {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    Ok(Cli::from_arg_matches(&matches(&arguments)?)?)
-}
-
-fn matches(arguments: &[OsString]) -> Result<ArgMatches, Unparsed> {
+pub fn matches(root: &Command, arguments: &[OsString]) -> Result<ArgMatches, Unparsed> {
     // First without the file, which may give what is required: what is wrong by then is not the file's fault.
-    let optional = Cli::command().mut_subcommands(|command| command.mut_args(|flag| flag.required(false)));
+    let optional = root.clone().mut_subcommands(|command| command.mut_args(|flag| flag.required(false)));
     let alone = optional.try_get_matches_from(arguments)?;
     let path = |matches: &ArgMatches| matches.try_get_one::<PathBuf>(CONFIG).ok().flatten().cloned();
     match alone.subcommand().and_then(|(command, matches)| Some((command, path(matches)?))) {
         Some((command, path)) => {
-            let file = ConfigFile::read(&path).map_err(Unparsed::File)?;
-            file.defaults_of(Cli::command(), command)
-                .try_get_matches_from(arguments)
-                .map_err(|error| file.blamed(error))
+            let file = ConfigFile::read(&path, root).map_err(Unparsed::File)?;
+            file.defaults_of(root.clone(), command).try_get_matches_from(arguments).map_err(|error| file.blamed(error))
         }
-        None => Ok(Cli::command().try_get_matches_from(arguments)?),
+        None => Ok(root.clone().try_get_matches_from(arguments)?),
     }
 }
 
@@ -73,22 +63,22 @@ struct Setting {
 }
 
 impl ConfigFile {
-    fn read(path: &Path) -> Result<Self, Failure> {
+    fn read(path: &Path, root: &Command) -> Result<Self, Failure> {
         let text = fs::read_to_string(path).map_err(|error| {
             Failure::usage(path.display().to_string(), format!("can't be read: {error}"))
                 .advise("--config names a file of the flags' values, as TOML")
         })?;
-        ConfigFile::parse(path, &text)
+        ConfigFile::parse(path, &text, root)
     }
 
     /// Errors name keys and lines and no values: one of them is a secret.
-    fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
+    fn parse(path: &Path, text: &str, root: &Command) -> Result<Self, Failure> {
         let line = |at: usize| 1 + text.get(..at).unwrap_or_default().matches('\n').count();
         let wrong = |line, what: String| Failure::usage(place(path, line), what);
         let pairs: BTreeMap<String, Spanned<Value>> = toml::from_str(text).map_err(|error| {
             wrong(line(error.span().map_or(0, |span| span.start)), format!("no TOML: {}", error.message()))
         })?;
-        let known = keys(&Cli::command());
+        let known = keys(root);
         let setting = |(key, value): (String, Spanned<Value>)| {
             let line = line(value.span().start);
             if !known.contains(&key) {
@@ -159,9 +149,11 @@ fn advice(known: &BTreeSet<String>, key: &str) -> String {
 mod tests {
     use std::io::Write;
 
+    use clap::FromArgMatches;
     use tempfile::NamedTempFile;
 
     use super::*;
+    use crate::{application::tests::visits, commands::PlainCommand};
 
     fn file(text: &str) -> NamedTempFile {
         let mut file = NamedTempFile::new().unwrap();
@@ -172,9 +164,10 @@ mod tests {
     fn asked(command: &str, file: &NamedTempFile, flags: &[&str]) -> Result<ArgMatches, Unparsed> {
         let path = file.path().to_str().unwrap();
         let words =
-            ["coffee"].into_iter().chain(command.split(' ')).chain(["--config", path]).chain(flags.iter().copied());
-        let matches = matches(&words.map(OsString::from).collect::<Vec<_>>())?;
-        Cli::from_arg_matches(&matches)?;
+            ["visits"].into_iter().chain(command.split(' ')).chain(["--config", path]).chain(flags.iter().copied());
+        let root = crate::command_line::command::<PlainCommand>(&visits());
+        let matches = matches(&root, &words.map(OsString::from).collect::<Vec<_>>())?;
+        PlainCommand::from_arg_matches(&matches)?;
         Ok(matches.subcommand().unwrap().1.clone())
     }
 

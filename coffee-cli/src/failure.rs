@@ -1,15 +1,13 @@
-//! How the command fails: an exit code and one line on stderr.
+//! How a command fails: an exit code and one line on stderr.
 
 use std::{borrow::Cow, error::Error, iter, process::ExitCode};
-
-use coffee_nodes::{generate::GenerateError, input::InputError, sales::SalesError};
 
 use crate::output::{print_error, printable};
 
 /// The job failed.
-const FAILED: u8 = 1;
+pub const FAILED: u8 = 1;
 /// Bad usage, or bad input that was found before any work.
-const BAD_USAGE: u8 = 2;
+pub const BAD_USAGE: u8 = 2;
 /// A node ended itself, as one of its loops made no progress.
 pub const HUNG: u8 = 3;
 /// Interrupted: as shells have it, 128 and the number of SIGINT.
@@ -26,14 +24,19 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// With that exit code, of an error that says what it is about.
+    pub fn new(code: u8, error: impl Into<Box<dyn Error>>) -> Self {
+        Failure { code, about: None, error: error.into(), advice: None }
+    }
+
     /// Bad usage.
     pub fn usage(about: impl Into<String>, error: impl Into<Box<dyn Error>>) -> Self {
-        Failure { code: BAD_USAGE, about: Some(about.into()), error: error.into(), advice: None }
+        Failure::new(BAD_USAGE, error).about(about)
     }
 
     /// The work failed.
     pub fn work(about: impl Into<String>, error: impl Into<Box<dyn Error>>) -> Self {
-        Failure { code: FAILED, ..Failure::usage(about, error) }
+        Failure::new(FAILED, error).about(about)
     }
 
     /// Says what it is about.
@@ -46,9 +49,9 @@ impl Failure {
         Failure { advice: Some(advice.into()), ..self }
     }
 
-    /// Prints the error as one line; with `causes` the chain of its causes follows, one a line.
-    pub fn report(&self, causes: bool) -> ExitCode {
-        print_error(&format!("coffee: {}\n", self.line()));
+    /// Prints the error as one line of the program; with `causes` the chain of its causes follows, one a line.
+    pub fn report(&self, program: &str, causes: bool) -> ExitCode {
+        print_error(&format!("{program}: {}\n", self.line()));
         for cause in causes_of(self.error.as_ref()).iter().filter(|_| causes) {
             print_error(&format!("  caused by: {}\n", printable(cause)));
         }
@@ -63,24 +66,6 @@ impl Failure {
     }
 }
 
-impl From<SalesError> for Failure {
-    fn from(error: SalesError) -> Self {
-        let code = match &error {
-            SalesError::Interrupted => INTERRUPTED,
-            error if error.is_before_work() => BAD_USAGE,
-            _ => FAILED,
-        };
-        Failure { code, about: None, advice: advice(&error).map(Cow::from), error: error.into() }
-    }
-}
-
-impl From<GenerateError> for Failure {
-    fn from(error: GenerateError) -> Self {
-        let code = if matches!(error, GenerateError::File { .. }) { FAILED } else { BAD_USAGE };
-        Failure { code, about: None, advice: None, error: error.into() }
-    }
-}
-
 /// The error's causes, each without what its own cause says.
 fn causes_of(error: &(dyn Error + 'static)) -> Vec<String> {
     let causes = iter::successors(error.source(), |&cause| cause.source());
@@ -91,33 +76,14 @@ fn causes_of(error: &(dyn Error + 'static)) -> Vec<String> {
     own.filter(|text| !text.is_empty()).collect()
 }
 
-/// What to do about it, in terms of the command's flags, where the error alone does not make it plain.
-fn advice(error: &SalesError) -> Option<&'static str> {
-    Some(match error {
-        SalesError::NoQuery => "name some of q1, q2, q3 and q4 with --queries",
-        SalesError::Input(InputError::NoDataFolder { .. }) => {
-            "name one with a sub-folder a table, or make one with `coffee generate`"
-        }
-        SalesError::Input(InputError::NoTable { .. } | InputError::NoFiles { .. }) => {
-            "add it, or ask with --queries for those that do without it"
-        }
-        SalesError::Header { .. } => "mend the file's first line, or take the file out of the folder",
-        SalesError::Out { .. } => "name another folder with --out",
-        SalesError::Read(InputError::Gzip { .. }) => "fetch the file again, or take it out of the folder",
-        SalesError::Rejected { .. } => "mend it, or run without --strict to have such rows listed in rejected.csv",
-        SalesError::Interrupted => "no result file was changed",
-        _ => return None,
-    })
-}
-
 /// Prints what clap has to say: help as it is, an error as one line.
-pub fn report_usage(error: &clap::Error) -> ExitCode {
+pub fn report_usage(error: &clap::Error, program: &str) -> ExitCode {
     use clap::error::ErrorKind;
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print(); // a closed pipe
         return if error.use_stderr() { ExitCode::from(BAD_USAGE) } else { ExitCode::SUCCESS };
     }
-    print_error(&format!("coffee: {}\n", printable(&one_line(&error.to_string()))));
+    print_error(&format!("{program}: {}\n", printable(&one_line(&error.to_string()))));
     ExitCode::from(BAD_USAGE)
 }
 
@@ -131,25 +97,25 @@ pub fn one_line(error: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::one_line;
-    use crate::args::Cli;
+    use crate::{application::tests::visits, command_line::command, commands::PlainCommand};
 
     #[test]
     fn usage_errors_are_one_line() {
-        let said = |args: &[&str]| one_line(&Cli::try_parse_from(args).unwrap_err().to_string());
+        let said = |args: &[&str]| {
+            one_line(&command::<PlainCommand>(&visits()).try_get_matches_from(args).unwrap_err().to_string())
+        };
         assert_eq!(
-            said(&["coffee", "run"]),
-            "the following required arguments were not provided: <DATA>; --help says more"
+            said(&["visits", "cancel"]),
+            "the following required arguments were not provided: <ID>; --help says more"
         );
         assert_eq!(
-            said(&["coffee", "run", "data", "--top=x"]),
-            "invalid value 'x' for '--top <N>': invalid digit found in string; --help says more"
+            said(&["visits", "up", "--waiting=x"]),
+            "invalid value 'x' for '--waiting <N>': invalid digit found in string; --help says more"
         );
-        let unknown = said(&["coffee", "run", "data", "--quries=q1"]);
+        let unknown = said(&["visits", "up", "--wating=4"]);
         assert!(
-            unknown.starts_with("unexpected argument '--quries' found") && unknown.contains("'--queries'"),
+            unknown.starts_with("unexpected argument '--wating' found") && unknown.contains("'--waiting'"),
             "{unknown}"
         );
     }

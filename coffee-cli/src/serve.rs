@@ -31,6 +31,7 @@ use self::{
     closing::{Closing, End},
 };
 use crate::{
+    application::Application,
     cluster::ClusterArgs,
     failure::{Failure, HUNG},
     monitors::{self, Peers},
@@ -108,11 +109,12 @@ impl Server {
 /// broker has nothing to do with it.
 pub fn serve(
     args: &ServeArgs,
+    application: &Application,
     node: &ClusterNode,
     what: &str,
     work: impl FnOnce(&Server) -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Failure> {
-    let (names, topology) = (args.cluster.layout.names()?, args.cluster.layout.topology()?);
+    let (names, topology) = (args.cluster.layout.names()?, args.cluster.layout.topology(application)?);
     let asked = signals::stop_on_signals()?;
     let ready_file = Arc::new(ReadyFile::new(args.life.ready_file.clone()));
     if args.life.leash {
@@ -121,7 +123,7 @@ pub fn serve(
     let stop = Stop::new();
     let closing = Closing::start(&asked, &stop, &ready_file).map_err(no_thread)?;
     let pulses = Pulses::default();
-    let heart = start_heart(args, node, &pulses, &stop)?;
+    let heart = start_heart(args, application, node, &pulses, &stop)?;
     let Some(broker) = open_broker(&args.cluster.broker, &stop)? else { return Ok(()) };
     closing.keep(broker.clone());
     info!("{what} of {} at its broker", args.cluster.layout.name);
@@ -133,12 +135,19 @@ pub fn serve(
     }
 }
 
-fn start_heart(args: &ServeArgs, node: &ClusterNode, pulses: &Pulses, stop: &Stop) -> Result<Heart, Failure> {
+fn start_heart(
+    args: &ServeArgs,
+    application: &Application,
+    node: &ClusterNode,
+    pulses: &Pulses,
+    stop: &Stop,
+) -> Result<Heart, Failure> {
     let Peers(monitors) = &args.monitors;
     let monitors = if monitors.is_empty() { None } else { Some((monitors.clone(), monitors::key()?)) };
     let options =
         HeartOptions { name: node.name(), life: life(), monitors, pulses: pulses.clone(), stop: stop.clone() };
-    Heart::start(options, end_hung).map_err(|error| Failure::work("heartbeats", error))
+    let program = application.name().to_owned();
+    Heart::start(options, move |hung| end_hung(&program, &hung)).map_err(|error| Failure::work("heartbeats", error))
 }
 
 /// The number of this process's life: whoever started it has drawn it, and knows it by that.
@@ -147,8 +156,8 @@ pub fn life() -> u64 {
 }
 
 /// There is no way to end a loop that hangs but with its process.
-fn end_hung(hung: Hung) {
-    output::print_error(&format!("coffee: {hung}: the process ends, to be started again\n"));
+fn end_hung(program: &str, hung: &Hung) {
+    output::print_error(&format!("{program}: {hung}: the process ends, to be started again\n"));
     process::exit(HUNG.into());
 }
 

@@ -10,6 +10,7 @@ pub mod reference;
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -98,7 +99,12 @@ impl Data {
 
 /// The command, without what the environment of the tests says.
 pub fn coffee() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_coffee"));
+    command(env!("CARGO_BIN_EXE_coffee"))
+}
+
+/// A program, without what the environment of the tests says.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COFFEE_")) {
         command.env_remove(name);
     }

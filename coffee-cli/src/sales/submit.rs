@@ -16,13 +16,11 @@ use coffee_nodes::{
     sales::{self, Progress, Request, SalesError, SubmitOptions},
 };
 
+use super::{progress::ProgressDisplay, query_args::QueryArgs, summary, tables};
 use crate::{
-    args::QueryArgs,
+    commands::jobs::{GatewaysArgs, UNREACHABLE},
     failure::{Failure, INTERRUPTED},
-    jobs::{GatewaysArgs, UNREACHABLE},
-    output,
-    progress::ProgressDisplay,
-    signals, summary, tables,
+    output, signals,
 };
 
 /// Has the queries answered by a cluster

@@ -1,4 +1,4 @@
-//! `coffee monitor`: watches the nodes of a cluster.
+//! `monitor`: watches the nodes of a cluster.
 
 use std::path::PathBuf;
 
@@ -19,10 +19,10 @@ use crate::{
 
 /// Runs a monitor: it hears whether the nodes live, and while it leads has dead ones started again
 ///
-/// Nodes, monitors and `coffee up` talk by UDP; all of them need the same key in COFFEE_MONITOR_KEY, 32 hexadecimal digits. The
+/// Nodes, monitors and `{program} up` talk by UDP; all of them need the same key in COFFEE_MONITOR_KEY, 32 hexadecimal digits. The
 /// highest monitor that lives leads. It works until SIGTERM or SIGINT, and then stops in order.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  coffee monitor --index 0 --monitors a:9100,b:9100,c:9100")]
+#[command(after_help = "Example:\n  {program} monitor --index 0 --monitors a:9100,b:9100,c:9100")]
 pub struct MonitorArgs {
     /// Which of the monitors it is, counted from 0
     #[arg(long, env = "COFFEE_INDEX", value_name = "N")]

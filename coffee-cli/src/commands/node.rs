@@ -1,4 +1,4 @@
-//! `coffee node`: one worker.
+//! `node`: one worker.
 
 use clap::Args;
 use coffee_nodes::{
@@ -7,6 +7,7 @@ use coffee_nodes::{
 };
 
 use crate::{
+    command_line::Context,
     failure::Failure,
     serve::{ServeArgs, serve},
     store::StoreFlags,
@@ -16,7 +17,7 @@ use crate::{
 ///
 /// STAGE is one of the placement's. The node works until SIGTERM or SIGINT, and then stops in order.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  coffee node groups --shard 1 --state state/groups.1")]
+#[command(after_help = "Example:\n  {program} node {stage} --shard {shard} --state state/{stage}.{shard}")]
 pub struct NodeArgs {
     /// The stage
     stage: String,
@@ -32,13 +33,13 @@ pub struct NodeArgs {
     serve: ServeArgs,
 }
 
-pub fn run(args: &NodeArgs) -> Result<(), Failure> {
+pub fn run(args: &NodeArgs, context: &Context<'_>) -> Result<(), Failure> {
     let (stage, index) = (args.stage.clone(), args.shard.or(args.replica).unwrap_or(0));
     let node = match args.shard {
         Some(index) => ClusterNode::Shard { stage: stage.clone(), index },
         None => ClusterNode::Replica { stage: stage.clone(), index },
     };
-    serve(&args.serve, &node, &format!("node {}", args.stage), |server| {
+    serve(&args.serve, context.application, &node, &format!("node {}", args.stage), |server| {
         let options = WorkerOptions {
             stage: stage.clone(),
             index,

@@ -7,7 +7,8 @@ use coffee_core::plan::Placement;
 use coffee_nodes::sales::{Progress, Request, RunOptions, SalesError};
 use log::info;
 
-use crate::{args::QueryArgs, failure::Failure, placement, progress::ProgressDisplay, signals, summary, tables};
+use super::{progress::ProgressDisplay, query_args::QueryArgs, summary, tables};
+use crate::{application::Application, command_line::Context, failure::Failure, signals};
 
 /// Answers the queries in one process
 ///
@@ -24,8 +25,8 @@ pub struct RunArgs {
     out: PathBuf,
     #[command(flatten)]
     query: QueryArgs,
-    /// Which operators run together: fused (fast), staged (one operator a node), or a TOML file
-    #[arg(long, env = "COFFEE_PLACEMENT", value_name = "fused|staged|FILE", default_value = "fused")]
+    /// Which operators run together: {placements}
+    #[arg(long, env = "COFFEE_PLACEMENT")]
     placement: String,
     /// How many threads read the data, and how many replicas a stage has that can have some [default: the processors]
     #[arg(long, env = "COFFEE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -38,8 +39,8 @@ pub struct RunArgs {
     quiet: bool,
 }
 
-pub fn run(args: &RunArgs) -> Result<(), Failure> {
-    let options = options(args)?;
+pub fn run(args: &RunArgs, context: &Context<'_>) -> Result<(), Failure> {
+    let options = options(args, context.application)?;
     let progress = Progress::default();
     let stop = signals::stop_on_interrupt()?;
     let Request { queries, data, out, .. } = &options.request;
@@ -60,7 +61,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     printed
 }
 
-fn options(args: &RunArgs) -> Result<RunOptions, Failure> {
+fn options(args: &RunArgs, application: &Application) -> Result<RunOptions, Failure> {
     let threads = match args.threads.and_then(|threads| NonZeroUsize::new(threads.into())) {
         Some(threads) => threads,
         None => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -73,17 +74,18 @@ fn options(args: &RunArgs) -> Result<RunOptions, Failure> {
             queries: args.query.queries,
             strict: args.strict,
         },
-        placement: placement(&args.placement, threads, args.threads)?,
+        placement: placement(application, args, threads)?,
         threads,
     })
 }
 
 /// One of the placements that ship, with a replica for each thread; or a file's, whose replicas are its own unless the
 /// number of threads was asked for.
-fn placement(name: &str, threads: NonZeroUsize, asked: Option<u16>) -> Result<Placement, Failure> {
-    let mut placement = placement::named(name)?;
+fn placement(application: &Application, args: &RunArgs, threads: NonZeroUsize) -> Result<Placement, Failure> {
+    let name = args.placement.as_str();
+    let mut placement = application.placement_named(name, &*application.plan()?)?;
     let all = u16::try_from(threads.get()).ok().map(|threads| threads.min(1024));
-    if let Some(replicas) = if placement::is_built_in(name) { all } else { asked } {
+    if let Some(replicas) = if application.has_placement(name) { all } else { args.threads } {
         placement.set_replicas(None, replicas).map_err(|error| Failure::usage(name, error))?;
     }
     Ok(placement)

@@ -1,4 +1,4 @@
-//! `coffee gateway`: where clients come in.
+//! `gateway`: where clients come in.
 
 use std::{net::SocketAddr, num::NonZeroUsize, thread};
 
@@ -10,6 +10,7 @@ use coffee_nodes::{
 use log::warn;
 
 use crate::{
+    command_line::Context,
     failure::Failure,
     serve::{LOOK_AROUND, ServeArgs, serve},
 };
@@ -18,7 +19,7 @@ use crate::{
 ///
 /// There may be any number of them. It works until SIGTERM or SIGINT, and then stops in order.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  coffee gateway --listen 0.0.0.0:9000")]
+#[command(after_help = "Example:\n  {program} gateway --listen 0.0.0.0:9000")]
 pub struct GatewayArgs {
     /// Which of the gateways it is, counted from 0: its name in reports
     #[arg(long, env = "COFFEE_INDEX", value_name = "N", default_value_t = 0)]
@@ -67,9 +68,9 @@ impl GatewayFlags {
     }
 }
 
-pub fn run(args: &GatewayArgs) -> Result<(), Failure> {
+pub fn run(args: &GatewayArgs, context: &Context<'_>) -> Result<(), Failure> {
     let node = ClusterNode::Gateway { index: args.index };
-    serve(&args.serve, &node, "gateway", |server| {
+    serve(&args.serve, context.application, &node, "gateway", |server| {
         let mut options = args.flags.options();
         options.state = Some(args.serve.cluster.state.clone());
         options.pulses = server.pulses.clone();

@@ -3,10 +3,8 @@
 use coffee_nodes::sales::{Summary, TableSummary};
 use indicatif::{DecimalBytes, HumanCount};
 
-use crate::{
-    output::{print_error, printable},
-    tables::aligned,
-};
+use super::tables::aligned;
+use crate::output::{print_error, printable};
 
 /// Prints the summary to stderr.
 pub fn print(summary: &Summary) {

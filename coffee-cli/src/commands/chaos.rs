@@ -1,12 +1,12 @@
-//! `coffee chaos`: random nodes of a cluster are killed or made to hang, to see that it does no harm.
+//! `chaos`: random nodes of a cluster are killed or made to hang, to see that it does no harm.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
-use coffee_core::{plan::Topology, sales::sales_plan};
+use coffee_core::plan::Topology;
 use coffee_nodes::chaos::{Action, ChaosError, ChaosOptions, Kinds, Target, chaos, random_seed};
 
-use crate::{duration, failure::Failure, output, placement, signals};
+use crate::{application::Application, command_line::Context, duration, failure::Failure, output, signals};
 
 /// Kills random nodes of a running cluster by SIGKILL, or makes them hang by SIGSTOP
 ///
@@ -15,10 +15,10 @@ use crate::{duration, failure::Failure, output, placement, signals};
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("target").required(true).args(["state", "compose"]))]
 #[command(
-    after_help = "Example:\n  coffee chaos --state state --every 2s --for 60s\n  coffee chaos --compose docker-compose.yml --kinds gateway,results,groups"
+    after_help = "Example:\n  {program} chaos --state state --every 2s --for 60s\n  {program} chaos --compose docker-compose.yml --kinds gateway,results,{stage}"
 )]
 pub struct ChaosArgs {
-    /// The state folder of a running `coffee up`
+    /// The state folder of a running `{program} up`
     #[arg(long, env = "COFFEE_STATE", value_name = "DIR")]
     state: Option<PathBuf>,
     /// The file of a running docker-compose; needs to be allowed to use Docker
@@ -41,24 +41,25 @@ pub struct ChaosArgs {
     #[arg(long = "for", env = "COFFEE_FOR", value_name = "TIME", value_parser = duration::parse)]
     time: Option<Duration>,
     /// The cluster's placement, which tells what its stages do
-    #[arg(long, env = "COFFEE_PLACEMENT", value_name = "fused|staged|FILE", default_value = "fused")]
+    #[arg(long, env = "COFFEE_PLACEMENT")]
     placement: String,
 }
 
-pub fn run(args: &ChaosArgs) -> Result<(), Failure> {
-    let options = args.options()?;
+pub fn run(args: &ChaosArgs, context: &Context<'_>) -> Result<(), Failure> {
+    let options = args.options(context.application)?;
     let stop = signals::stop_on_signals()?;
     let tally = chaos(&options, &stop, |strike| {
         // Whoever started it may not listen.
         let _ = output::print(format!("{strike}\n").as_bytes());
-    })?;
+    });
+    let tally = tally.map_err(|error| failure(error, context.application.name()))?;
     output::print_error(&format!("{tally}; seed {}\n", options.seed));
     Ok(())
 }
 
 impl ChaosArgs {
-    fn options(&self) -> Result<ChaosOptions, Failure> {
-        let kinds = self.kinds()?;
+    fn options(&self, application: &Application) -> Result<ChaosOptions, Failure> {
+        let kinds = self.kinds(application)?;
         let wanted: BTreeSet<String> = self.kinds.iter().map(|word| word.trim().to_owned()).collect();
         let words = kinds.words();
         if let Some(unknown) = wanted.iter().find(|word| !words.contains(word.as_str())) {
@@ -80,22 +81,20 @@ impl ChaosArgs {
         Ok(ChaosOptions { target, actions, kinds, wanted, seed, every, time })
     }
 
-    fn kinds(&self) -> Result<Kinds, Failure> {
-        let placement = placement::named(&self.placement)?;
-        let plan = Arc::new(sales_plan().map_err(|error| Failure::work("the queries", error))?.plan);
+    fn kinds(&self, application: &Application) -> Result<Kinds, Failure> {
+        let plan = application.plan()?;
+        let placement = application.placement_named(&self.placement, &plan)?;
         // What can be no cluster's placement is refused as there.
         Topology::new(plan.clone(), &placement).map_err(|error| Failure::usage(&self.placement, error))?;
         Ok(Kinds::of(&plan, &placement))
     }
 }
 
-impl From<ChaosError> for Failure {
-    fn from(error: ChaosError) -> Self {
-        let advice = match &error {
-            ChaosError::State { .. } | ChaosError::NotRunning(_) => "start it, or name that of one that runs",
-            ChaosError::Strike { .. } => "run it as the user whose processes they are",
-            _ => "see that Docker works, and that you may use it",
-        };
-        Failure::work("coffee chaos", error).advise(advice)
-    }
+fn failure(error: ChaosError, program: &str) -> Failure {
+    let advice = match &error {
+        ChaosError::State { .. } | ChaosError::NotRunning(_) => "start it, or name that of one that runs",
+        ChaosError::Strike { .. } => "run it as the user whose processes they are",
+        _ => "see that Docker works, and that you may use it",
+    };
+    Failure::work(format!("{program} chaos"), error).advise(advice)
 }

@@ -1,4 +1,4 @@
-//! `coffee results-node`: puts results together and keeps them.
+//! `results-node`: puts results together and keeps them.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use coffee_nodes::{
 };
 
 use crate::{
+    command_line::Context,
     duration,
     failure::Failure,
     serve::{ServeArgs, serve},
@@ -19,7 +20,7 @@ use crate::{
 ///
 /// A cluster has one. It works until SIGTERM or SIGINT, and then stops in order.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  coffee results-node --state state/results-node --keep 2h")]
+#[command(after_help = "Example:\n  {program} results-node --state state/results-node --keep 2h")]
 pub struct ResultsNodeArgs {
     #[command(flatten)]
     flags: ResultsFlags,
@@ -44,8 +45,8 @@ impl ResultsFlags {
     }
 }
 
-pub fn run(args: &ResultsNodeArgs) -> Result<(), Failure> {
-    serve(&args.serve, &ClusterNode::Results, "results node", |server| {
+pub fn run(args: &ResultsNodeArgs, context: &Context<'_>) -> Result<(), Failure> {
+    serve(&args.serve, context.application, &ClusterNode::Results, "results node", |server| {
         let options = ResultsOptions {
             state: args.serve.cluster.state.clone(),
             keep: args.flags.keep,

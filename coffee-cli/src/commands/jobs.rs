@@ -1,4 +1,4 @@
-//! `coffee jobs` and `coffee cancel`: what a cluster works on.
+//! `jobs` and `cancel`: what a cluster works on.
 
 use std::net::SocketAddrV6;
 
@@ -7,11 +7,15 @@ use coffee_core::frame::JobId;
 use coffee_nodes::{
     client::{Client, ClientError, ClientOptions},
     job::{ErrorReport, JobState, JobSummary},
-    sales::SalesError,
 };
 use serde::Serialize;
 
-use crate::{failure::Failure, output, output::printable, signals};
+use crate::{
+    failure::{Failure, INTERRUPTED},
+    output,
+    output::printable,
+    signals,
+};
 
 /// Where the cluster is.
 #[derive(Clone, Debug, Args)]
@@ -49,7 +53,7 @@ pub const UNREACHABLE: &str = "see that the cluster is up, and name its gateways
 
 /// Lists the jobs of a cluster, or tells about one
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  coffee jobs --gateway 127.0.0.1:9000 --json")]
+#[command(after_help = "Example:\n  {program} jobs --gateway 127.0.0.1:9000 --json")]
 pub struct JobsArgs {
     /// One job: with what went wrong
     id: Option<JobId>,
@@ -62,7 +66,7 @@ pub struct JobsArgs {
 
 /// Cancels a job that has not ended
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  coffee cancel 0123456789abcdef-7")]
+#[command(after_help = "Example:\n  {program} cancel 0123456789abcdef-7")]
 pub struct CancelArgs {
     /// The job
     id: JobId,
@@ -152,7 +156,7 @@ fn show(summary: &JobSummary, errors: &[ErrorReport], json: bool) -> String {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Interrupted => Failure::from(SalesError::Interrupted),
+            ClientError::Interrupted => Failure::new(INTERRUPTED, error),
             error if error.is_bad_request() => Failure::usage("the cluster", error),
             error @ ClientError::Gateway { .. } => Failure::work("the cluster", error).advise(UNREACHABLE),
             error => Failure::work("the cluster", error),

@@ -1,4 +1,4 @@
-//! `coffee up`: a whole cluster on this machine.
+//! `up`: a whole cluster on this machine.
 
 use std::{env, ffi::OsString};
 
@@ -11,12 +11,11 @@ use coffee_nodes::{
 
 use crate::{
     cluster::ClusterArgs,
+    command_line::Context,
+    commands::{gateway::GatewayFlags, query_node::QueryFlags, results_node::ResultsFlags},
     failure::Failure,
-    gateway::GatewayFlags,
     monitors::{MonitorFlags, Peers},
     output,
-    query_node::QueryFlags,
-    results_node::ResultsFlags,
     serve::open_broker,
     signals,
     store::StoreFlags,
@@ -29,7 +28,7 @@ use crate::{
 /// processes, DIR/logs has their logs.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  COFFEE_BROKER=amqp://me:secret@localhost/%2f coffee up --state state\n  coffee submit data --gateway 127.0.0.1:9000"
+    after_help = "Example:\n  COFFEE_BROKER=amqp://me:secret@localhost/%2f {program} up --state state\n  {program} {client} --gateway 127.0.0.1:9000"
 )]
 pub struct UpArgs {
     #[command(flatten)]
@@ -54,8 +53,8 @@ const OF_ONE_PROCESS: [&str; 6] =
     ["COFFEE_CONFIG", "COFFEE_DOCKER", "COFFEE_INDEX", "COFFEE_READY_FILE", "COFFEE_REPLICA", "COFFEE_SHARD"];
 
 /// Runs it; the nodes log as much as this process.
-pub fn run(args: &UpArgs, verbose: u8) -> Result<(), Failure> {
-    let nodes = args.cluster.layout.nodes(1)?;
+pub fn run(args: &UpArgs, context: &Context<'_>) -> Result<(), Failure> {
+    let nodes = args.cluster.layout.nodes(context.application, 1)?;
     args.cluster.layout.names()?;
     let stop = signals::stop_on_interrupt()?;
     // What is wrong with it is said once, and before any node is started.
@@ -70,7 +69,7 @@ pub fn run(args: &UpArgs, verbose: u8) -> Result<(), Failure> {
     let watching = (0..args.monitors).map(|index| ClusterNode::Monitor { index });
     let options = UpOptions {
         program,
-        environment: args.environment(verbose, &monitors, key),
+        environment: args.environment(context.verbose, &monitors, key),
         unset: OF_ONE_PROCESS.map(OsString::from).into(),
         again: listen_again,
         nodes: watching.chain(nodes).map(|node| args.command(&node)).collect(),
@@ -83,7 +82,7 @@ pub fn run(args: &UpArgs, verbose: u8) -> Result<(), Failure> {
         // Whoever started it may not listen.
         let _ = output::print(format!("ready gateway={}\n", gateways.join(",")).as_bytes());
     };
-    up::up(&options, &stop, ready).map_err(|error| Failure::work("coffee up", error))
+    up::up(&options, &stop, ready).map_err(|error| Failure::work(format!("{} up", context.application.name()), error))
 }
 
 /// The address in what a gateway says once it is ready.
@@ -135,20 +134,21 @@ impl UpArgs {
 mod tests {
     use std::collections::BTreeSet;
 
-    use clap::{CommandFactory, Parser};
+    use clap::FromArgMatches;
 
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::{application::tests::visits, command_line::command, commands::PlainCommand};
 
     #[test]
     fn nodes_inherit_no_setting_unresolved() {
-        let words = ["coffee", "up", "--broker", "memory:", "--entries", "1"];
-        let Command::Up(args) = Cli::parse_from(words).command else { panic!("another command") };
+        let command = command::<PlainCommand>(&visits());
+        let words = ["visits", "up", "--broker", "memory:", "--entries", "1"];
+        let matches = command.clone().try_get_matches_from(words).unwrap();
+        let args = UpArgs::from_arg_matches(matches.subcommand_matches("up").unwrap()).unwrap();
         let set: BTreeSet<OsString> =
             args.environment(0, &Peers::default(), Key::random().unwrap()).into_iter().map(|(name, _)| name).collect();
         let unset: BTreeSet<OsString> = OF_ONE_PROCESS.map(OsString::from).into();
         assert!(set.is_disjoint(&unset));
-        let command = Cli::command();
         let nodes = ["gateway", "query-node", "results-node", "node", "monitor"];
         let flags = nodes.iter().flat_map(|node| command.find_subcommand(node).unwrap().get_arguments());
         for name in flags.filter_map(|flag| flag.get_env()).filter(|name| *name != "COFFEE_STATE") {

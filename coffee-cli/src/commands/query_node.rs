@@ -1,4 +1,4 @@
-//! `coffee query-node`: mints jobs and knows how far they are.
+//! `query-node`: mints jobs and knows how far they are.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use clap::Args;
 use coffee_nodes::{
     cluster::{ClusterNode, GRACE},
     query::{QueryNode, QueryOptions},
-    sales,
 };
 use log::warn;
 
 use crate::{
+    command_line::Context,
     duration,
     failure::Failure,
     serve::{LOOK_AROUND, ServeArgs, serve},
@@ -21,7 +21,7 @@ use crate::{
 ///
 /// A cluster has one. It works until SIGTERM or SIGINT, and then stops in order.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  coffee query-node --state state/query-node --running 8")]
+#[command(after_help = "Example:\n  {program} query-node --state state/query-node --running 8")]
 pub struct QueryNodeArgs {
     #[command(flatten)]
     flags: QueryFlags,
@@ -61,9 +61,10 @@ impl QueryFlags {
     }
 }
 
-pub fn run(args: &QueryNodeArgs) -> Result<(), Failure> {
+pub fn run(args: &QueryNodeArgs, context: &Context<'_>) -> Result<(), Failure> {
+    let check = context.application.check_parameters();
     let QueryFlags { client_timeout, progress_timeout, running, waiting } = args.flags;
-    serve(&args.serve, &ClusterNode::Query, "query node", |server| {
+    serve(&args.serve, context.application, &ClusterNode::Query, "query node", |server| {
         let options = QueryOptions::new(&args.serve.cluster.state)
             .client_timeout(client_timeout)
             .progress_timeout(progress_timeout)
@@ -73,7 +74,7 @@ pub fn run(args: &QueryNodeArgs) -> Result<(), Failure> {
             .pause(args.store.retry_pause)
             .stop(server.stop.clone())
             .pulses(server.pulses.clone())
-            .check(sales::check_parameters);
+            .check(move |parameters| check(parameters));
         let node = QueryNode::start(server.broker.clone(), &server.names, server.topology.clone(), options)?;
         server.ready("");
         while !server.stop.wait(LOOK_AROUND) {

@@ -1,4 +1,4 @@
-//! `coffee compose`: a cluster as containers.
+//! `compose`: a cluster as containers.
 
 use clap::{Args, builder::BoolishValueParser};
 use coffee_nodes::{
@@ -7,8 +7,13 @@ use coffee_nodes::{
 };
 
 use crate::{
-    cluster::LayoutArgs, failure::Failure, gateway::GatewayFlags, monitors::MonitorFlags, output, placement,
-    query_node::QueryFlags, results_node::ResultsFlags,
+    application::Application,
+    cluster::LayoutArgs,
+    command_line::Context,
+    commands::{gateway::GatewayFlags, query_node::QueryFlags, results_node::ResultsFlags},
+    failure::Failure,
+    monitors::MonitorFlags,
+    output,
 };
 
 /// Prints a docker-compose.yml for a cluster, each node a container
@@ -17,7 +22,7 @@ use crate::{
 /// --env prints new ones for.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  coffee compose --gateways 2 --shards groups=4 > docker-compose.yml\n  coffee compose --env > .env\n  docker-compose up --detach"
+    after_help = "Example:\n  {program} compose --gateways 2 --shards {stage}=4 > docker-compose.yml\n  {program} compose --env > .env\n  docker-compose up --detach"
 )]
 pub struct ComposeArgs {
     #[command(flatten)]
@@ -25,9 +30,6 @@ pub struct ComposeArgs {
     /// How many gateways there are; each is published at the port after the one before
     #[arg(long, env = "COFFEE_GATEWAYS", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     gateways: u16,
-    /// How many clients there are, which the profile `clients` starts
-    #[arg(long, env = "COFFEE_CLIENTS", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(..=256))]
-    clients: u16,
     #[command(flatten)]
     gateway: GatewayFlags,
     #[command(flatten)]
@@ -47,18 +49,20 @@ pub struct ComposeArgs {
     docker: bool,
 }
 
-pub fn run(args: &ComposeArgs) -> Result<(), Failure> {
-    let text = if args.env {
-        environment_file().map_err(|error| Failure::work("random bytes", error))?
-    } else {
-        args.layout.names()?;
-        compose_file(&args.options()?).map_err(|error| Failure::usage("--listen", error))?
-    };
-    output::print(text.as_bytes())
-}
-
 impl ComposeArgs {
-    fn options(&self) -> Result<ComposeOptions, Failure> {
+    /// Prints it, with so many clients, each of which submits a folder.
+    pub fn run(&self, context: &Context<'_>, clients: u16) -> Result<(), Failure> {
+        let text = if self.env {
+            environment_file().map_err(|error| Failure::work("random bytes", error))?
+        } else {
+            self.layout.names()?;
+            let options = self.options(context.application, clients)?;
+            compose_file(&options).map_err(|error| Failure::usage("--listen", error))?
+        };
+        output::print(text.as_bytes())
+    }
+
+    fn options(&self, application: &Application, clients: u16) -> Result<ComposeOptions, Failure> {
         let placement = self.layout.placement.clone();
         let settings = [
             self.layout.environment(),
@@ -67,19 +71,20 @@ impl ComposeArgs {
             self.gateway.limits(),
             self.monitor.environment(),
         ];
-        let mut nodes = self.layout.nodes(self.gateways)?;
+        let mut nodes = self.layout.nodes(application, self.gateways)?;
         nodes.extend((0..self.monitors).map(|index| ClusterNode::Monitor { index }));
         let set = settings.into_iter().flatten().filter(|(_, value)| !value.is_empty());
         Ok(ComposeOptions {
+            program: application.name().to_owned(),
             nodes,
             settings: set.map(|(name, value)| (name.to_owned(), value)).collect(),
-            placement: if placement::is_built_in(&placement) {
+            placement: if application.has_placement(&placement) {
                 ComposePlacement::BuiltIn(placement)
             } else {
                 ComposePlacement::File(placement)
             },
             listen: self.gateway.listen,
-            clients: self.clients,
+            clients,
             docker: self.docker,
         })
     }
