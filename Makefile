@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: check fmt clippy doc test bench demo peers
+.PHONY: check fmt clippy doc test bench demo peers dataflow
 
 # The gate, as CI runs it: all of fmt, clippy, doc and test, and the examples.
 check:
@@ -19,3 +19,6 @@ demo:
 
 peers:
 	benches/peers/compare.sh
+
+dataflow:
+	$(CARGO) run --release --locked --manifest-path benches/dataflow/Cargo.toml

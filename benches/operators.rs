@@ -1,5 +1,5 @@
 //! Operators: rows in memory through the nodes of a small plan, on one thread, frames between the nodes included; beside
-//! each a hand-written loop over the same rows, which is the limit. `Block` is a filter's work within a node alone.
+//! each a hand-written loop over the same rows, which is the limit. `operators` is their work within a node alone, on typed rows.
 
 #![expect(clippy::expect_used, reason = "a benchmark that can't be set up measures nothing")]
 
@@ -13,7 +13,13 @@ use std::{
     time::Duration,
 };
 
-use coffee::{core::exec::Block, prelude::*};
+use coffee::{
+    core::{
+        exec::{Best, Block, Combiner, Groups},
+        source::BLOCK,
+    },
+    prelude::*,
+};
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
@@ -22,6 +28,9 @@ use support::{InMemory, Pump};
 const ROWS: usize = 2_000_000;
 const STORES: u8 = 40;
 const USERS: u32 = 1_000_000;
+/// Counting by many keys: so many of them, and so many rows that most keys have several.
+const MANY_USERS: u32 = 2_000_000;
+const MANY_ROWS: usize = 10_000_000;
 /// Of the users, so many are in the table that is joined.
 const KNOWN: u32 = 100_000;
 
@@ -39,8 +48,12 @@ struct User {
     region: u8,
 }
 
-/// Xorshift: the same rows on every run.
 fn sales() -> Arc<Vec<Sale>> {
+    sales_of(ROWS, USERS)
+}
+
+/// Xorshift: the same rows on every run.
+fn sales_of(rows: usize, users: u32) -> Arc<Vec<Sale>> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut draw = |below: u32| {
         state ^= state << 13;
@@ -49,8 +62,8 @@ fn sales() -> Arc<Vec<Sale>> {
         (((state >> 32) * u64::from(below)) >> 32) as u32
     };
     let sale =
-        |_| Sale { amount: draw(10_000).into(), user: draw(USERS), at: draw(86_400), store: draw(STORES.into()) as u8 };
-    Arc::new((0..ROWS).map(sale).collect())
+        |_| Sale { amount: draw(10_000).into(), user: draw(users), at: draw(86_400), store: draw(STORES.into()) as u8 };
+    Arc::new((0..rows).map(sale).collect())
 }
 
 fn by_day(sale: &Sale) -> bool {
@@ -77,6 +90,16 @@ fn measure_nodes(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, nodes: &P
     measure(group, name, || nodes.run());
 }
 
+/// An aggregation's work within a node alone: rows are combined, and their groups merged.
+fn grouped<A: Aggregator<Row = Sale>>(sales: &[Sale], combines: bool, make: impl Fn() -> A) -> u64 {
+    let (mut combiner, mut groups) = (Combiner::new(make(), combines), Groups::new(make()));
+    for rows in sales.chunks(BLOCK) {
+        combiner.fold(Block::all(rows), |(key, part)| groups.merge(key, part));
+    }
+    combiner.flush(|(key, part)| groups.merge(key, part));
+    groups.drain().count() as u64
+}
+
 fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, mut run: impl FnMut() -> u64) {
     group.bench_function(name, |bench| bench.iter(|| black_box(run())));
 }
@@ -97,8 +120,8 @@ fn filter(criterion: &mut Criterion) {
     });
     measure_nodes(&mut group, "nodes", &nodes, 1);
     let (mut day, mut both) = (Vec::new(), Vec::new());
-    measure(&mut group, "blocks", || {
-        let blocks = sales.chunks(coffee::core::source::BLOCK);
+    measure(&mut group, "operators", || {
+        let blocks = sales.chunks(BLOCK);
         blocks.map(|rows| Block::all(rows).pick(&mut day, by_day).pick(&mut both, dear).len() as u64).sum()
     });
     measure(&mut group, "loop", || sales.iter().filter(|sale| by_day(sale) && dear(sale)).count() as u64);
@@ -126,6 +149,10 @@ fn few_keys(criterion: &mut Criterion) {
         sales.aggregate("sums", move |()| GroupBy::new(|sale: &Sale| Some(sale.store), amount))
     });
     measure_nodes(&mut group, "nodes", &nodes, STORES.into());
+    measure(&mut group, "operators", || {
+        let amount = || Sum::<_, i64>::new(|sale: &Sale| sale.amount);
+        grouped(&sales, true, || GroupBy::new(|sale: &Sale| Some(sale.store), amount()))
+    });
     measure(&mut group, "loop over a hash map", || {
         let mut sums: HashMap<u8, i64, RandomState> = HashMap::default();
         sales.iter().for_each(|sale| *sums.entry(sale.store).or_default() += sale.amount);
@@ -139,8 +166,9 @@ fn few_keys(criterion: &mut Criterion) {
 }
 
 fn many_keys(criterion: &mut Criterion) {
-    let sales = sales();
-    let mut group = group(criterion, "count by 1 M keys");
+    let sales = sales_of(MANY_ROWS, MANY_USERS);
+    let mut group = group(criterion, "count by 2 M keys");
+    group.throughput(Throughput::Elements(MANY_ROWS as u64));
     let nodes =
         pump(&sales, |sales| sales.aggregate("counts", |()| GroupBy::new(|sale: &Sale| Some(sale.user), Count)));
     let users = sales.iter().map(|sale| sale.user).collect::<HashSet<u32>>().len() as u64;
@@ -150,10 +178,21 @@ fn many_keys(criterion: &mut Criterion) {
         counts.aggregate("count", |()| GroupBy::new(|_: &(u32, u64)| Some(()), Count))
     });
     measure_nodes(&mut group, "nodes, then count", &few, 1);
+    measure(&mut group, "operators", || grouped(&sales, false, || GroupBy::new(|sale: &Sale| Some(sale.user), Count)));
     measure(&mut group, "loop over a hash map", || {
         let mut counts: HashMap<u32, u64, RandomState> = HashMap::default();
         sales.iter().for_each(|sale| *counts.entry(sale.user).or_default() += 1);
         counts.len() as u64
+    });
+    measure(&mut group, "loop over partitions", || {
+        let mut partitions: Vec<Vec<u32>> = vec![Vec::new(); 256];
+        sales.iter().for_each(|sale| partitions[(sale.user.wrapping_mul(0x9E37_79B9) >> 24) as usize].push(sale.user));
+        let mut counts: HashMap<u32, u64, RandomState> = HashMap::default();
+        let counted = partitions.iter().map(|users| {
+            users.iter().for_each(|user| *counts.entry(*user).or_default() += 1);
+            counts.drain().count() as u64
+        });
+        counted.sum()
     });
 }
 
@@ -165,6 +204,11 @@ fn top(criterion: &mut Criterion) {
     }
     let nodes = pump(&sales, |sales| sales.maximize("top", |()| TopBy::new(|sale: &Sale| sale.store, order, 3)));
     measure_nodes(&mut group, "nodes", &nodes, 3 * u64::from(STORES));
+    measure(&mut group, "operators", || {
+        let mut best = Best::new(TopBy::new(|sale: &Sale| sale.store, order, 3));
+        sales.chunks(BLOCK).for_each(|rows| Block::all(rows).for_each(|sale| best.offer(sale)));
+        best.take().len() as u64
+    });
     measure(&mut group, "loop over an array", || {
         let mut best: Vec<Vec<Sale>> = (0..256).map(|_| Vec::with_capacity(4)).collect();
         for sale in sales.iter() {

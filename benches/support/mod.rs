@@ -100,7 +100,7 @@ type Queue = VecDeque<(Target, Bytes)>;
 fn step(node: &mut dyn Node, event: Event, queue: &mut Queue) {
     let mut events = VecDeque::from([event]);
     let mut actions = Vec::new();
-    while let Some(event) = events.pop_front() {
+    while let Some(event) = events.pop_front().or_else(|| node.emits().map(|_| Event::Emit)) {
         node.step(event, &mut actions).expect("a plan without faults");
         for action in actions.drain(..) {
             match action {
