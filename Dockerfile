@@ -12,8 +12,8 @@ COPY coffee-cli/Cargo.toml coffee-cli/
 # The root package names these in its manifest.
 COPY benches benches
 COPY examples examples
-RUN for crate in . coffee-core coffee-mom coffee-nodes; do mkdir -p $crate/src && echo '//! Empty.' > $crate/src/lib.rs; done \
-    && mkdir coffee-cli/src && printf '//! Empty.\nfn main() {}\n' > coffee-cli/src/main.rs \
+RUN for crate in . coffee-core coffee-mom coffee-nodes coffee-cli; do mkdir -p $crate/src && echo '//! Empty.' > $crate/src/lib.rs; done \
+    && printf '//! Empty.\nfn main() {}\n' > coffee-cli/src/main.rs \
     && cargo build --release --locked --package coffee-cli
 
 COPY coffee-core coffee-core
