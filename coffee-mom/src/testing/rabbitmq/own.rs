@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::TestBrokerError;
@@ -10,7 +11,7 @@ use super::control::{Control, binary};
 use super::home::{Home, PortClaim};
 use super::options::OwnOptions;
 use super::poll::poll;
-use super::process::{Launch, Process};
+use super::process::{Launch, Process, log_tail};
 
 /// A control call takes about a millisecond.
 const CALL: Duration = Duration::from_secs(20);
@@ -186,8 +187,12 @@ impl OwnBroker {
 }
 
 impl Drop for OwnBroker {
+    /// In a test that fails, what the broker had to say is told too, before its folder goes.
     fn drop(&mut self) {
         self.kill();
+        if thread::panicking() {
+            eprintln!("the end of the broker's log:\n{}", log_tail(&self.folder));
+        }
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

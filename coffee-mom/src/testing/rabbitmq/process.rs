@@ -171,7 +171,7 @@ fn erlang_arguments(launch: &Launch<'_>) -> String {
     format!("{node} +S 2:2 {control}{settings}")
 }
 
-fn log_tail(folder: &Path) -> String {
+pub(super) fn log_tail(folder: &Path) -> String {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(folder.join("log"))?;
         let length = file.metadata()?.len();

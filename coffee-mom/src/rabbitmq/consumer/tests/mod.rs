@@ -48,8 +48,10 @@ impl Bench {
         Self::at(TestBroker::shared().unwrap().url(), queue_options)
     }
 
+    /// A test that fails tells what the line and its consumers logged.
     fn at(url: &str, queue_options: QueueDeclareOptions) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let _ = env_logger::builder().is_test(true).filter_level(log::LevelFilter::Debug).try_init();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let queue = Name::new(&format!("consumer-test-{}-{number}", std::process::id())).unwrap();
         let config = RabbitConfig::from_url(url).unwrap();
@@ -155,7 +157,8 @@ impl Drop for Bench {
 }
 
 fn next(consumer: &RabbitConsumer) -> Delivery {
-    consumer.deliveries().recv_deadline(soon()).unwrap()
+    let delivery = consumer.deliveries().recv_deadline(soon());
+    delivery.unwrap_or_else(|error| panic!("{error}; the consumer's end: {:?}", consumer.ended()))
 }
 
 fn number(delivery: &Delivery) -> u32 {
