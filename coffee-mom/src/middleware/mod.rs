@@ -80,6 +80,9 @@ pub trait MessageMiddleware: Send + Sync {
     /// name; later meetings need names of their own. Blocks until all have come, `deadline` at most;
     /// when the broker does not answer, one second more to tidy up.
     ///
+    /// A member whose connection is lost while it meets may never hear of one that has met all and gone since: it then waits until
+    /// its deadline in vain. What the meeting is for has to show elsewhere too where connections may be lost.
+    ///
     /// # Errors
     /// [`BarrierError`]; the others may count this member nevertheless.
     fn emit_barrier(&self, group: &Name, members: usize, deadline: Instant) -> Result<(), BarrierError>;
