@@ -124,7 +124,7 @@ fn answer(url: &str) -> Result<(), Box<dyn Error>> {
     let job = Job::new(&topology, &parameters)?.rows(&source, rows.iter().cloned());
 
     let outcome = job.run_embedded()?;
-    assert_eq!(outcome.rows(&totals).collect::<Vec<_>>(), expected);
+    assert_eq!(outcome.rows(&totals)?.collect::<Vec<_>>(), expected);
     println!("{} of {} visits count", outcome.report.of("engaged").rows_out, rows.len());
     for total in expected.iter().take(3) {
         println!("page {:2}: {} visits, mean {} ms", total.page, total.visits, total.milliseconds / total.visits);
@@ -134,7 +134,7 @@ fn answer(url: &str) -> Result<(), Box<dyn Error>> {
     let broker = mom::open(url, soon)?;
     let cluster = LocalCluster::start(&broker, &topology, LocalOptions::new("quickstart"))?;
     let outcome = cluster.client().run(&job, &Stop::new())?;
-    assert_eq!(outcome.rows(&totals).collect::<Vec<_>>(), expected);
+    assert_eq!(outcome.rows(&totals)?.collect::<Vec<_>>(), expected);
     println!("the same by a cluster at {}", url.split(':').next().unwrap_or_default());
     cluster.stop(soon)?;
     broker.close(soon)?;

@@ -33,7 +33,7 @@ pub mod prelude {
     pub use coffee_nodes::{
         Stop,
         client::{Client, ClientError, ClientOptions},
-        embedded::{Embedded, EmbeddedError, Outcome, Report},
+        embedded::{Embedded, EmbeddedError, NotAsked, Outcome, Report},
         job::{Job, JobError},
         local::{LocalCluster, LocalError, LocalOptions},
     };

@@ -9,7 +9,7 @@ use coffee_core::{
 };
 use coffee_nodes::{
     Stop,
-    embedded::{Embedded, EmbeddedError},
+    embedded::{Embedded, EmbeddedError, NotAsked},
     feed::FeedError,
     job::{Job, JobError},
 };
@@ -34,10 +34,31 @@ fn it_answers() {
     let (source, sink, topology) = counting(|n| *n < 95);
     let outcome = Job::new(&topology, &0u8).unwrap().rows(&source, 0..100).run_embedded().unwrap();
     let expected: Vec<Counted> = (0..10).map(|digit| (digit, if digit < 5 { 10 } else { 9 })).collect();
-    assert_eq!(outcome.rows(&sink).collect::<Vec<_>>(), expected);
+    assert_eq!(outcome.rows(&sink).unwrap().collect::<Vec<_>>(), expected);
     let kept = outcome.report.of("kept");
     assert_eq!((kept.rows_in, kept.rows_out), (100, 95));
     assert_eq!(outcome.rejected().count(), 0);
+}
+
+#[test]
+fn a_result_that_was_not_asked_for_is_an_error_and_an_empty_one_is_not() {
+    let builder = PlanBuilder::<()>::new();
+    let (source, numbers) = builder.rows::<u64>("numbers");
+    let (other, others) = builder.rows::<u64>("others");
+    let (all, none) = (numbers.sink("all"), numbers.filter("no", |_| |_: &u64| false).sink("none"));
+    let rest = others.sink("rest");
+    let topology = Topology::of(builder.build().unwrap()).unwrap();
+    let job = || Job::new(&topology, &()).unwrap().rows(&source, 0..3);
+
+    let outcome = job().ask(&all).ask(none.name()).run_embedded().unwrap();
+    assert_eq!(outcome.rows(&all).unwrap().collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(outcome.rows(&none).unwrap().count(), 0);
+    assert_eq!(outcome.rows(&rest).map(Iterator::count), Err(NotAsked("rest".to_owned())));
+
+    assert_eq!(job().ask(&rest).sources().unwrap(), [other.name()]);
+    let error = job().ask(&all).ask("typo").sources().unwrap_err();
+    assert!(matches!(error, JobError::UnknownSink(name) if name == "typo"));
+    assert!(matches!(job().run_embedded(), Err(EmbeddedError::Job(JobError::NoFeed(name))) if name == "others"));
 }
 
 #[test]

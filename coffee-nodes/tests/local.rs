@@ -53,8 +53,9 @@ fn clients_at_once(url: &str) {
                     let job = Job::new(topology, &most).unwrap().rows(source, 0..250_000).chunk_bytes(1 << 17);
                     let outcome = cluster.client().run(&job, &Stop::new()).unwrap();
                     let embedded = job.run_embedded().unwrap();
-                    assert_eq!(outcome.rows(sink).collect::<Vec<_>>(), embedded.rows(sink).collect::<Vec<_>>());
-                    assert_eq!(outcome.rows(sink).map(|(_, count)| count).sum::<u64>(), most.min(250_000));
+                    let rows: Vec<Counted> = outcome.rows(sink).unwrap().collect();
+                    assert_eq!(rows, embedded.rows(sink).unwrap().collect::<Vec<_>>());
+                    assert_eq!(rows.iter().map(|(_, count)| count).sum::<u64>(), most.min(250_000));
                     assert_eq!(outcome.report, embedded.report);
                 });
             }

@@ -61,8 +61,8 @@ fn by_a_cluster(url: &str, folder: &Path) -> Result<Vec<Answers>, Failure> {
     let cluster = LocalCluster::start(&broker, &topology, LocalOptions::new("game-reviews"))?;
     let answers = all_at_once(|asked| {
         let job = job(&topology, asked, folder)?;
-        let answers = sinks.answers(&cluster.client().run(&job, &Stop::new())?);
-        assert_eq!(answers, sinks.answers(&job.run_embedded()?));
+        let answers = sinks.answers(&cluster.client().run(&job, &Stop::new())?)?;
+        assert_eq!(answers, sinks.answers(&job.run_embedded()?)?);
         Ok(answers)
     })?;
     cluster.stop(soon)?;

@@ -49,15 +49,15 @@ pub struct Sinks {
 
 impl Sinks {
     /// The answers, out of a run's results.
-    pub fn answers(&self, outcome: &Outcome) -> Answers {
-        Answers {
-            platforms: outcome.rows(&self.platforms).collect(),
-            most_played: outcome.rows(&self.most_played).collect(),
-            most_liked: outcome.rows(&self.most_liked).collect(),
-            criticised: outcome.rows(&self.criticised).collect(),
-            most_disliked: outcome.rows(&self.most_disliked).collect(),
+    pub fn answers(&self, outcome: &Outcome) -> Result<Answers, NotAsked> {
+        Ok(Answers {
+            platforms: outcome.rows(&self.platforms)?.collect(),
+            most_played: outcome.rows(&self.most_played)?.collect(),
+            most_liked: outcome.rows(&self.most_liked)?.collect(),
+            criticised: outcome.rows(&self.criticised)?.collect(),
+            most_disliked: outcome.rows(&self.most_disliked)?.collect(),
             rejected: outcome.report.rejected(),
-        }
+        })
     }
 }
 

@@ -68,7 +68,7 @@ impl Run {
         let topology = Arc::new(Topology::new(plan, &placement).expect("a topology"));
         let threads = NonZeroUsize::new(self.threads).expect("a thread");
         let job = Job::new(&topology, &()).expect("parameters").feed("sales", Numbers(rows.len()));
-        Embedded::new().threads(threads).run(&job).expect("an answer").rows(&sink).collect()
+        Embedded::new().threads(threads).run(&job).expect("an answer").rows(&sink).expect("asked for").collect()
     }
 }
 

@@ -57,6 +57,15 @@ impl Sinks {
     /// All of them.
     pub const ALL: Sinks = Sinks(u64::MAX);
 
+    /// None of them.
+    pub const NONE: Sinks = Sinks(0);
+
+    /// These and the one with this index, which is below 64.
+    #[must_use]
+    pub fn with(self, index: usize) -> Self {
+        Sinks(self.0 | u32::try_from(index).ok().and_then(|index| 1_u64.checked_shl(index)).unwrap_or_default())
+    }
+
     /// Whether the sink with this index is asked for.
     pub fn contains(self, index: usize) -> bool {
         index < 64 && self.0 & (1 << index) != 0

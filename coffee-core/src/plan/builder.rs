@@ -329,3 +329,9 @@ impl<R> SourceId<R> {
         &self.name
     }
 }
+impl<R> AsRef<str> for SinkId<R> {
+    fn as_ref(&self) -> &str {
+        &self.name
+    }
+}
+

@@ -84,7 +84,7 @@ pub struct Outcome {
     pub(crate) results: Results,
 }
 
-/// Results as they come, encoded, by sink.
+/// Results as they come, encoded, by sink: an empty one has a last piece too, so all that were asked for are here.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Results(BTreeMap<String, Vec<u8>>);
 
@@ -100,21 +100,30 @@ impl Results {
     }
 }
 
+/// A result that the job did not ask for, or whose sink is another plan's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the job did not ask for result {0:?}")]
+pub struct NotAsked(pub String);
+
 impl Outcome {
-    /// The rows of a result, in ascending order.
-    pub fn rows<R: Row>(&self, sink: &SinkId<R>) -> impl Iterator<Item = R> + use<'_, R> {
-        self.decoded(sink.name())
+    /// The rows of a result, in ascending order; none where it is empty.
+    ///
+    /// # Errors
+    /// Where the job did not ask for it.
+    pub fn rows<R: Row>(&self, sink: &SinkId<R>) -> Result<impl Iterator<Item = R> + use<'_, R>, NotAsked> {
+        let rows = self.results.0.get(sink.name()).ok_or_else(|| NotAsked(sink.name().to_owned()))?;
+        Ok(decoded(rows))
     }
 
     /// The rows that were left out, by source and line.
     pub fn rejected(&self) -> impl Iterator<Item = RejectedRow> + use<'_> {
-        self.decoded(REJECTED)
+        decoded(self.results.0.get(REJECTED).map(Vec::as_slice).unwrap_or_default())
     }
+}
 
-    // What a node of this process encoded can be decoded: nothing is lost by leaving out what can't.
-    fn decoded<R: Row>(&self, sink: &str) -> impl Iterator<Item = R> + use<'_, R> {
-        decode_rows(self.results.0.get(sink).map(Vec::as_slice).unwrap_or_default()).filter_map(Result::ok)
-    }
+// What a node of this process encoded can be decoded: nothing is lost by leaving out what can't.
+fn decoded<R: Row>(rows: &[u8]) -> impl Iterator<Item = R> + use<'_, R> {
+    decode_rows(rows).filter_map(Result::ok)
 }
 
 /// Takes the frames for the client apart.

@@ -26,7 +26,10 @@ pub(crate) const CHUNK_BYTES: u32 = 1 << 20;
 pub struct Job<'a> {
     topology: Arc<Topology>,
     parameters: Vec<u8>,
-    sinks: Sinks,
+    /// What is asked for; `None` as long as nothing is named, for all.
+    asked: Option<Sinks>,
+    /// A sink that was named, and is not in the plan.
+    unknown_sink: Option<String>,
     strict: bool,
     chunk_bytes: u32,
     feeds: BTreeMap<String, Box<dyn Feed + 'a>>,
@@ -39,6 +42,9 @@ pub enum JobError {
     /// A source that the job needs has no data.
     #[error("source {0:?} has nothing to read")]
     NoFeed(String),
+    /// It asks for a result that the plan does not have.
+    #[error("the plan has no sink {0:?}")]
+    UnknownSink(String),
     /// There is data for a source that the plan does not have.
     #[error("the plan has no source {0:?}")]
     UnknownSource(String),
@@ -62,17 +68,23 @@ impl<'a> Job<'a> {
         Ok(Job {
             topology: topology.clone(),
             parameters: topology.plan().encode_parameters(parameters)?,
-            sinks: Sinks::ALL,
+            asked: None,
+            unknown_sink: None,
             strict: false,
             chunk_bytes: CHUNK_BYTES,
             feeds: BTreeMap::new(),
         })
     }
 
-    /// Asks for some of the sinks only.
+    /// Asks for this result, by its [`SinkId`](plan::SinkId) or name, and not for all: called again, for that one too. Sources that
+    /// none of them needs are not read. That the plan has no such sink is an error of the run.
     #[must_use]
-    pub fn sinks(mut self, sinks: Sinks) -> Self {
-        self.sinks = sinks;
+    pub fn ask(mut self, sink: impl AsRef<str>) -> Self {
+        let sink = sink.as_ref();
+        match self.topology.plan().sinks().position(|known| known == sink) {
+            Some(at) => self.asked = Some(self.asked.unwrap_or(Sinks::NONE).with(at)),
+            None => self.unknown_sink = Some(sink.to_owned()),
+        }
         self
     }
 
@@ -140,7 +152,7 @@ impl<'a> Job<'a> {
     /// The sources that the job needs, in the order that they are read.
     ///
     /// # Errors
-    /// Where the parameters are not those of the plan.
+    /// Where the parameters are not those of the plan, or it asks for a sink that the plan does not have.
     pub fn sources(&self) -> Result<Vec<String>, JobError> {
         Ok(self.needed()?.into_iter().map(|source| source.name).collect())
     }
@@ -157,8 +169,9 @@ impl<'a> Job<'a> {
 
     /// What the frames of the job of this id say of it.
     pub(crate) fn head(&self, job: JobId) -> JobHead {
-        let Job { topology, sinks, strict, parameters, .. } = self;
-        JobHead { job, topology: topology.version(), sinks: *sinks, strict: *strict, parameters: parameters.clone() }
+        let Job { topology, strict, parameters, .. } = self;
+        let (topology, sinks) = (topology.version(), self.sinks());
+        JobHead { job, topology, sinks, strict: *strict, parameters: parameters.clone() }
     }
 
     /// The sources that it needs, and the data of each, in the order that they are read.
@@ -183,17 +196,24 @@ impl<'a> Job<'a> {
     pub(crate) fn spec_with_chunks(&self, chunk_bytes: u32) -> Result<JobSpec, JobError> {
         let tables = self.fed()?.into_iter().map(|(_, feed)| feed.manifest(chunk_bytes));
         let manifest = Manifest { chunk_bytes, tables: tables.collect::<Result<_, _>>()? };
-        let Job { parameters, sinks, strict, .. } = self;
-        Ok(JobSpec { parameters: parameters.clone(), sinks: *sinks, strict: *strict, manifest })
+        let Job { parameters, strict, .. } = self;
+        Ok(JobSpec { parameters: parameters.clone(), sinks: self.sinks(), strict: *strict, manifest })
     }
 
     /// The names of all results that it has, the rejected rows included.
     pub(crate) fn results(&self) -> Vec<String> {
-        let asked = self.topology.plan().sinks().enumerate().filter(|(at, _)| self.sinks.contains(*at));
+        let asked = self.topology.plan().sinks().enumerate().filter(|(at, _)| self.sinks().contains(*at));
         asked.map(|(_, sink)| sink).chain([REJECTED]).map(str::to_owned).collect()
     }
 
+    fn sinks(&self) -> Sinks {
+        self.asked.unwrap_or(Sinks::ALL)
+    }
+
     fn needed(&self) -> Result<Vec<SourceInfo>, JobError> {
+        if let Some(unknown) = &self.unknown_sink {
+            return Err(JobError::UnknownSink(unknown.clone()));
+        }
         let job = plan::Job::new(&self.topology, &self.head(JobId::default()))?;
         Ok(job.sources(&self.topology))
     }
@@ -201,9 +221,9 @@ impl<'a> Job<'a> {
 
 impl fmt::Debug for Job<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Job { sinks, strict, chunk_bytes, feeds, .. } = self;
+        let Job { strict, chunk_bytes, feeds, .. } = self;
         f.debug_struct("Job")
-            .field("sinks", sinks)
+            .field("sinks", &self.sinks())
             .field("strict", strict)
             .field("chunk_bytes", chunk_bytes)
             .field("feeds", &feeds.keys())

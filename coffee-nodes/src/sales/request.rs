@@ -4,7 +4,6 @@ use std::{fs, io, path::PathBuf, sync::Arc, time::Instant};
 
 use coffee_core::{
     codec,
-    frame::Sinks,
     plan::{Placement, Plan, Topology},
     sales::{Query, SalesPlan, sales_plan},
 };
@@ -67,11 +66,10 @@ impl<'a> Checked<'a> {
         if answers.is_empty() {
             return Err(SalesError::NoQuery);
         }
-        let asked = |sink: &str| answers.iter().any(|answer| answer.sink == sink);
-        let sinks = Sinks(plan.sinks().enumerate().fold(0, |bits, (at, sink)| bits | u64::from(asked(sink)) << at));
         let any = Placement::of(&plan);
         let topology = Arc::new(Topology::new(Arc::new(plan), placement.unwrap_or(&any))?);
-        let job = Job::new(&topology, &request.query)?.sinks(sinks).strict(request.strict);
+        let job = Job::new(&topology, &request.query)?.strict(request.strict);
+        let job = answers.iter().fold(job, |job, answer| job.ask(&answer.sink));
         // Which tables are needed, and their order, depends on the plan alone.
         let tables: Vec<Table> =
             job.sources()?.iter().map(|source| tables::open(&request.data, source)).collect::<Result<_, _>>()?;
