@@ -62,6 +62,37 @@ fn a_result_that_was_not_asked_for_is_an_error_and_an_empty_one_is_not() {
 }
 
 #[test]
+fn rows_become_none_or_many_and_meet_the_only_row_of_a_table_by_no_key() {
+    let builder = PlanBuilder::<u32>::new();
+    let (source, numbers) = builder.rows::<u32>("numbers");
+    let downs = numbers.flat_map("down", |least| {
+        let least = *least;
+        move |n: &u32| least..*n
+    });
+    let total = downs.key(|_| ()).aggregate("total", |_| Count);
+    let shares = downs
+        .key(|n| *n)
+        .aggregate("each", |_| Count)
+        .key(|_| ())
+        .join("of", total.key(|_| ()), |_| |row: &(u32, u64), total: &((), u64)| (row.0, row.1, total.1))
+        .sink("shares");
+    let twice = numbers.key(|n| *n).aggregate("seen", |_| Count).filter("twice", |_| |row: &(u32, u64)| row.1 > 1);
+    let alone = numbers
+        .key(|n| *n)
+        .left_join("not-twice", twice.key(|row| row.0), |_| {
+            |n: &u32, twice: Option<&(u32, u64)>| twice.is_none().then_some(*n)
+        })
+        .sink("alone");
+    let topology = Topology::of(builder.build().unwrap()).unwrap();
+    let outcome = Job::new(&topology, &1u32).unwrap().rows(&source, [3, 0, 4, 2, 4]).run_embedded().unwrap();
+    let shares: Vec<(u32, u64, u64)> = outcome.rows(&shares).unwrap().collect();
+    assert_eq!(shares, [(1, 4, 9), (2, 3, 9), (3, 2, 9)]);
+    assert_eq!(outcome.rows(&alone).unwrap().collect::<Vec<_>>(), [0, 2, 3]);
+    let down = outcome.report.of("down");
+    assert_eq!((down.rows_in, down.rows_out), (5, 9));
+}
+
+#[test]
 fn a_stop_ends_it_though_its_rows_never_end_and_none_goes_further() {
     let (source, _, topology) = counting(|_| false);
     let stop = Stop::new();

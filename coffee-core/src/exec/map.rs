@@ -1,4 +1,4 @@
-//! A projection as a link of a chain.
+//! What makes rows of rows as a link of a chain: of each one, or of each any number.
 
 use std::marker::PhantomData;
 
@@ -9,6 +9,35 @@ use super::{
     rows::{PlainEdge, RowsHead},
 };
 use crate::operator::{Projection, Row};
+
+/// Makes rows of one row, behind those that it finds.
+pub(crate) trait Expand<R>: Send + 'static {
+    type Out;
+    fn expand(&self, row: &R, made: &mut Vec<Self::Out>);
+}
+
+/// Makes one.
+pub(crate) struct One<M>(pub M);
+
+impl<R, M: Projection<R>> Expand<R> for One<M> {
+    type Out = M::Out;
+
+    #[inline]
+    fn expand(&self, row: &R, made: &mut Vec<M::Out>) {
+        made.push(self.0.project(row));
+    }
+}
+
+/// Makes as many as there are in what the projection gives.
+pub(crate) struct Each<M>(pub M);
+
+impl<R, M: Projection<R, Out: IntoIterator>> Expand<R> for Each<M> {
+    type Out = <M::Out as IntoIterator>::Item;
+
+    fn expand(&self, row: &R, made: &mut Vec<Self::Out>) {
+        made.extend(self.0.project(row));
+    }
+}
 
 pub(crate) struct MapOp<R, M> {
     make: Make<M>,
@@ -21,7 +50,7 @@ impl<R, M> MapOp<R, M> {
     }
 }
 
-impl<R: Row, M: Projection<R, Out: Row>> MapOp<R, M> {
+impl<R: Row, M: Expand<R, Out: Row>> MapOp<R, M> {
     fn typed(&self, context: &Context<'_>, followers: Vec<AnyPush>) -> MapLink<M, M::Out> {
         MapLink {
             map: (self.make)(context.parameters),
@@ -32,7 +61,7 @@ impl<R: Row, M: Projection<R, Out: Row>> MapOp<R, M> {
     }
 }
 
-impl<R: Row, M: Projection<R, Out: Row>> Operator for MapOp<R, M> {
+impl<R: Row, M: Expand<R, Out: Row>> Operator for MapOp<R, M> {
     fn place(&self) -> Place {
         Place::Stateless
     }
@@ -57,10 +86,10 @@ struct MapLink<M, O> {
     next: Fork<O>,
 }
 
-impl<R: Row, M: Projection<R, Out: Row>> Push<R> for MapLink<M, M::Out> {
+impl<R: Row, M: Expand<R, Out: Row>> Push<R> for MapLink<M, M::Out> {
     fn push(&mut self, block: Block<'_, R>, out: &mut Outbox) {
         self.made.clear();
-        block.for_each(|row| self.made.push(self.map.project(row)));
+        block.for_each(|row| self.map.expand(row, &mut self.made));
         out.count(self.index, block.len(), self.made.len());
         self.next.push(Block::all(&self.made), out);
     }

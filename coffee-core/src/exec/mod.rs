@@ -31,7 +31,7 @@ pub(crate) use filter::FilterOp;
 pub use groups::Groups;
 pub(crate) use guard::guarded;
 pub(crate) use join::JoinOp;
-pub(crate) use map::MapOp;
+pub(crate) use map::{Each, MapOp, One};
 pub(crate) use maximize::MaximizeOp;
 pub(crate) use operator::{AnyPush, Context, Edge, Head, Make, Operator, Place, UNCOUNTED};
 pub use operator::{ExecError, State, Transform};

@@ -36,7 +36,7 @@ pub trait Joiner: Send + 'static {
     }
 }
 
-/// An inner join: adds the columns that a function takes from the build row.
+/// A join by a function a side for the key, and one that puts the two rows together.
 pub struct Lookup<B, P, FB, FP, FA> {
     build_key: FB,
     probe_key: FP,
@@ -45,13 +45,32 @@ pub struct Lookup<B, P, FB, FP, FA> {
     rows: PhantomData<fn(&B, &P)>,
 }
 
-impl<B, P, FB, FP, FA> Lookup<B, P, FB, FP, FA> {
-    /// Rows meet where `probe_key` equals `build_key`; `add` says which columns the result has. Probes that meet none
-    /// are left out.
-    pub fn new(probe_key: FP, build_key: FB, add: FA) -> Self {
-        Lookup { build_key, probe_key, add, duplicate: |_| None, rows: PhantomData }
+impl<B, P, FB, FP> Lookup<B, P, FB, FP, ()> {
+    /// An inner join: rows meet where `probe_key` equals `build_key`; `add` says which columns the result has. Probes that meet
+    /// none are left out.
+    #[expect(clippy::type_complexity, reason = "a closure's type has no shorter name")]
+    pub fn new<O, FA>(
+        probe_key: FP,
+        build_key: FB,
+        add: FA,
+    ) -> Lookup<B, P, FB, FP, impl Fn(&P, Option<&B>) -> Option<O> + Send + 'static>
+    where
+        FA: Fn(&P, &B) -> O + Send + 'static,
+    {
+        Lookup::left(probe_key, build_key, move |probe: &P, build: Option<&B>| Some(add(probe, build?)))
     }
 
+    /// A left join: each probe is shown with the build row that it meets, or `None`, and what becomes of it is left out where
+    /// that is `None`.
+    pub fn left<O, FA>(probe_key: FP, build_key: FB, add: FA) -> Lookup<B, P, FB, FP, FA>
+    where
+        FA: Fn(&P, Option<&B>) -> Option<O> + Send + 'static,
+    {
+        Lookup { build_key, probe_key, add, duplicate: |_| None, rows: PhantomData }
+    }
+}
+
+impl<B, P, FB, FP, FA> Lookup<B, P, FB, FP, FA> {
     /// Reports later build rows of a key by `duplicate`.
     #[must_use]
     pub fn rejecting(self, duplicate: fn(&B) -> Option<Rejection>) -> Self {
@@ -67,7 +86,7 @@ where
     O: Row,
     FB: Fn(&B) -> K + Send + 'static,
     FP: Fn(&P) -> K + Send + 'static,
-    FA: Fn(&P, &B) -> O + Send + 'static,
+    FA: Fn(&P, Option<&B>) -> Option<O> + Send + 'static,
 {
     type Build = B;
     type Probe = P;
@@ -83,7 +102,7 @@ where
     }
 
     fn join(&self, probe: &P, build: Option<&B>) -> Option<O> {
-        build.map(|build| (self.add)(probe, build))
+        (self.add)(probe, build)
     }
 
     fn duplicate(&self, build: &B) -> Option<Rejection> {
@@ -102,6 +121,20 @@ mod tests {
         fn lookup_keeps_the_laws(build in prop::collection::vec((0..9u8, any::<u16>()), 0..20), probes in prop::collection::vec((0..9u8, any::<u16>()), 0..20)) {
             let lookup = Lookup::new(|p: &(u8, u16)| p.0, |b: &(u8, u16)| b.0, |p: &(u8, u16), b: &(u8, u16)| (p.1, b.1));
             laws::joiner(&lookup, &build, &probes)?;
+            let left = Lookup::left(|p: &(u8, u16)| p.0, |b: &(u8, u16)| b.0, |p: &(u8, u16), b: Option<&(u8, u16)>| {
+                (p.1 > 9).then_some((p.1, b.map(|b| b.1)))
+            });
+            laws::joiner(&left, &build, &probes)?;
         }
+    }
+
+    #[test]
+    fn who_meets_none_is_shown_to_a_left_join_alone() {
+        let inner = Lookup::new(|p: &u8| *p, |b: &u8| *b, |p: &u8, b: &u8| (*p, *b));
+        assert_eq!((inner.join(&1, Some(&1)), inner.join(&1, None)), (Some((1, 1)), None));
+        let left =
+            Lookup::left(|p: &u8| *p, |b: &u8| *b, |p: &u8, b: Option<&u8>| (*p > 1).then_some((*p, b.copied())));
+        assert_eq!((left.join(&2, Some(&2)), left.join(&2, None)), (Some((2, Some(2))), Some((2, None))));
+        assert_eq!(left.join(&1, Some(&1)), None);
     }
 }

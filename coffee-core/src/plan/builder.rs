@@ -12,7 +12,8 @@ use std::{
 use crate::{
     codec::{self, DecodeError, EncodeError},
     exec::{
-        AggregateOp, FilterOp, JoinOp, Make, MapOp, MaximizeOp, Operator, Place, REJECTED, RejectedOp, SinkOp, SourceOp,
+        AggregateOp, Each, FilterOp, JoinOp, Make, MapOp, MaximizeOp, One, Operator, Place, REJECTED, RejectedOp,
+        SinkOp, SourceOp,
     },
     operator::{Aggregator, Filter, Joiner, Maximizer, Projection, Row},
     source::{EncodedRows, Source},
@@ -41,7 +42,7 @@ pub enum OperatorKind {
     Source,
     /// Picks some.
     Filter,
-    /// Maps each to another.
+    /// Maps each to another, or to any number of others.
     Projection,
     /// Folds those of a key.
     Aggregator,
@@ -261,7 +262,19 @@ impl<'b, P: Row, R: Row> Flow<'b, P, R> {
         name: &str,
         make: impl Fn(&P) -> M + Send + Sync + 'static,
     ) -> Flow<'b, P, M::Out> {
-        self.builder.add(name, OperatorKind::Projection, vec![self.op], MapOp::<R, M>::new(erase(make)))
+        let make = move |parameters: &P| One(make(parameters));
+        self.builder.add(name, OperatorKind::Projection, vec![self.op], MapOp::<R, _>::new(erase(make)))
+    }
+
+    /// Maps each row to any number of others, those of what is made of it: an `Option` filters and maps at once. Of one batch
+    /// there should not be more than of a few.
+    pub fn flat_map<M: Projection<R, Out: IntoIterator<Item: Row>>>(
+        self,
+        name: &str,
+        make: impl Fn(&P) -> M + Send + Sync + 'static,
+    ) -> Flow<'b, P, <M::Out as IntoIterator>::Item> {
+        let make = move |parameters: &P| Each(make(parameters));
+        self.builder.add(name, OperatorKind::Projection, vec![self.op], MapOp::<R, _>::new(erase(make)))
     }
 
     /// Folds the rows of each key into one.
@@ -316,6 +329,12 @@ impl<R> SinkId<R> {
     }
 }
 
+impl<R> AsRef<str> for SinkId<R> {
+    fn as_ref(&self) -> &str {
+        &self.name
+    }
+}
+
 /// Names a source of rows that the program makes, and their type.
 #[derive(Clone, Debug)]
 pub struct SourceId<R> {
@@ -329,9 +348,3 @@ impl<R> SourceId<R> {
         &self.name
     }
 }
-impl<R> AsRef<str> for SinkId<R> {
-    fn as_ref(&self) -> &str {
-        &self.name
-    }
-}
-

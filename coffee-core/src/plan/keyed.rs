@@ -86,4 +86,21 @@ where
         self.flow
             .join(name, build.flow, move |parameters| Lookup::new(key.clone(), build_key.clone(), make(parameters)))
     }
+
+    /// As [`join`](Self::join), but of rows that meet none too: the function is shown `None` for these, and leaves a row out, whether
+    /// it meets one or not, by giving `None` itself.
+    pub fn left_join<B: Row, G, O: Row, A>(
+        self,
+        name: &str,
+        build: Keyed<'b, P, B, G>,
+        make: impl Fn(&P) -> A + Send + Sync + 'static,
+    ) -> Flow<'b, P, O>
+    where
+        G: Fn(&B) -> K + Clone + Send + Sync + 'static,
+        A: Fn(&R, Option<&B>) -> Option<O> + Send + 'static,
+    {
+        let (key, build_key) = (self.key, build.key);
+        self.flow
+            .join(name, build.flow, move |parameters| Lookup::left(key.clone(), build_key.clone(), make(parameters)))
+    }
 }
