@@ -6,6 +6,7 @@ use std::sync::Arc;
 use coffee_core::{
     operator::{Count, GroupBy},
     plan::{ParametersError, Placement, PlanBuilder, SinkId, SourceId, Topology},
+    source::{Chunk, Rows, Source},
 };
 use coffee_nodes::{
     Stop,
@@ -90,6 +91,28 @@ fn rows_become_none_or_many_and_meet_the_only_row_of_a_table_by_no_key() {
     assert_eq!(outcome.rows(&alone).unwrap().collect::<Vec<_>>(), [0, 2, 3]);
     let down = outcome.report.of("down");
     assert_eq!((down.rows_in, down.rows_out), (5, 9));
+}
+
+#[test]
+fn a_line_that_is_longer_than_a_chunk_is_read_whole() {
+    struct Lengths;
+    impl Source for Lengths {
+        type Row = (u64, u64);
+
+        fn read(&mut self, chunk: &Chunk<'_>, rows: &mut Rows<'_, (u64, u64)>) {
+            let lines = chunk.data.split_inclusive(|byte| *byte == b'\n');
+            (chunk.first_line..).zip(lines).for_each(|(number, line)| rows.push((number, line.len() as u64)));
+        }
+    }
+    let builder = PlanBuilder::<()>::new();
+    let lines = builder.source("lines", |_| Lengths).sink("lengths");
+    let topology = Topology::of(builder.build().unwrap()).unwrap();
+    let text = format!("header\n1\n{}\n22\n", "x".repeat(3000));
+    for chunk_bytes in [1, 100, 1 << 20] {
+        let job = Job::new(&topology, &()).unwrap().text("lines", &text).chunk_bytes(chunk_bytes);
+        let rows: Vec<_> = job.run_embedded().unwrap().rows(&lines).unwrap().collect();
+        assert_eq!(rows, [(2, 2), (3, 3001), (4, 3)]);
+    }
 }
 
 #[test]

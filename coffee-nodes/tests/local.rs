@@ -15,6 +15,7 @@ use coffee_mom::{open, testing::rabbitmq::TestBroker};
 use coffee_nodes::{
     Stop,
     client::ClientError,
+    feed::FeedError,
     job::{Job, JobError},
     local::{LocalCluster, LocalOptions},
 };
@@ -84,6 +85,11 @@ fn what_can_t_be_sent_again_is_not_submitted() {
     let job = Job::new(&topology, &5u64).unwrap().rows_once(&source, 0..10);
     let error = cluster.client().run(&job, &Stop::new()).unwrap_err();
     assert!(matches!(error, ClientError::Job(JobError::Feed(_))), "{error}");
+    // What no chunk can hold is refused before any is sent.
+    let line = format!("header\n{}\n", "x".repeat(1 << 20));
+    let job = Job::new(&topology, &5u64).unwrap().text(source.name(), line);
+    let error = cluster.client().run(&job, &Stop::new()).unwrap_err();
+    assert!(matches!(error, ClientError::Job(JobError::Feed(FeedError::TooLarge { row: 2, .. }))), "{error}");
     let job = Job::new(&topology, &5u64).unwrap();
     assert!(matches!(cluster.client().run(&job, &Stop::new()), Err(ClientError::Job(JobError::NoFeed(_)))));
     cluster.stop(soon()).unwrap();

@@ -6,7 +6,10 @@ use flate2::Crc;
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::{Chunks, Feed, FeedError, Position};
-use crate::job::{FileManifest, Place, TableManifest};
+use crate::{
+    input::LINE_LIMIT,
+    job::{FileManifest, Place, TableManifest},
+};
 
 /// A header line and the lines behind it.
 pub(crate) struct TextFeed<T> {
@@ -44,6 +47,9 @@ impl<T: AsRef<[u8]>> TextFeed<T> {
 impl<T: AsRef<[u8]> + Send + Sync> Feed for TextFeed<T> {
     fn manifest(&self, chunk_bytes: u32) -> Result<TableManifest, FeedError> {
         let mut chunks = self.cut(chunk_bytes as usize, Place::default());
+        if chunks.header.len() > LINE_LIMIT {
+            return Err(FeedError::HeaderTooLong { name: self.name.clone(), bytes: chunks.header.len() });
+        }
         while let Some((position, chunk)) = chunks.next() {
             if chunk.len() > chunk_bytes as usize {
                 let (name, row) = (self.name.clone(), position.at.line);
@@ -148,6 +154,9 @@ mod tests {
         assert_ne!(one, manifest("h\n2\n1\n", 4).unwrap());
         let error = manifest("h\n1\nlong\n", 4).unwrap_err();
         assert!(matches!(error, FeedError::TooLarge { row: 3, bytes: 5, .. }), "{error}");
+        assert!(manifest(&"h".repeat(LINE_LIMIT), 4).is_ok());
+        let error = manifest(&"h".repeat(LINE_LIMIT + 1), 4).unwrap_err();
+        assert!(matches!(error, FeedError::HeaderTooLong { bytes, .. } if bytes == LINE_LIMIT + 1), "{error}");
         assert!(rest(&TextFeed::new("n", ""), 9, Place::default()).is_empty());
     }
 }

@@ -124,7 +124,8 @@ impl<'a> Job<'a> {
     }
 
     /// The text of a source that reads lines: what a file would hold, its header line first, so `include_str!` will do. Other
-    /// than with files, chunks may be as small as a line.
+    /// than with files, chunks may be as small as a line. A line that is longer than a chunk goes to the source whole, in a chunk of
+    /// its own; a cluster refuses it ([`FeedError::TooLarge`]), and a header line above 64 KiB, before any is sent.
     #[must_use]
     pub fn text(self, source: &str, text: impl AsRef<[u8]> + Send + Sync + 'a) -> Self {
         self.feed(source, TextFeed::new(source, text))

@@ -29,7 +29,8 @@
 //!
 //! What it costs is what is asked for: some dozens of runs of the job by each engine, one more a seed, and with
 //! [`deaths`](Trial::deaths) two for each operation of a run under each kind of placement, which are some thousands; so give it some dozens of rows and not more than some thousands. How
-//! far it is goes to the log. A failure names the case, and what differs by row where the result's type is known, and how it is
+//! far it is goes to the log. Rows and [text](crate::job::Job::text) are cut as finely as a case wants; a
+//! [`Table`](crate::input::Table) is cut into chunks of 64 KiB at least, so give a trial the text of its files. A failure names the case, and what differs by row where the result's type is known, and how it is
 //! made again: simulated runs are the same for the same seed, while embedded ones, on threads, may not fail each time.
 
 mod answer;
