@@ -28,7 +28,8 @@ pub mod prelude {
             Projection, Row, Sum, TopBy,
         },
         plan::{Flow, Keyed, Placement, Plan, PlanBuilder, PlanError, SinkId, SourceId, Topology},
-        source::{EncodedRows, Source},
+        rejection::Rejection,
+        source::{Chunk, EncodedRows, Rows, Source},
     };
     pub use coffee_nodes::{
         Stop,

@@ -16,6 +16,14 @@ pub struct Rejection {
     pub raw: Option<Vec<u8>>,
 }
 
+impl Rejection {
+    /// A whole line, for a reason in words; of its text what there is room for is kept.
+    pub fn of_line(line: Line, reason: impl Into<String>, text: &[u8]) -> Self {
+        let raw = text.get(..RAW_LIMIT).unwrap_or(text).to_vec();
+        Rejection { line, column: String::new(), reason: reason.into(), raw: Some(raw) }
+    }
+}
+
 /// At most this many bytes of a rejected row are kept.
 pub const RAW_LIMIT: usize = 200;
 

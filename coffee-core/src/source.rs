@@ -25,10 +25,42 @@ pub struct Chunk<'a> {
     pub data: &'a [u8],
 }
 
+impl<'a> Chunk<'a> {
+    /// Its lines and their places, without their line ends: LF, or CR and LF.
+    pub fn lines(&self) -> impl Iterator<Item = (Line, &'a [u8])> + use<'a> {
+        let file = self.file;
+        let lines = self.data.split_inclusive(|byte| *byte == b'\n');
+        (self.first_line..).zip(lines).map(move |(number, line)| {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            (Line { file, number }, line.strip_suffix(b"\r").unwrap_or(line))
+        })
+    }
+}
+
 /// Reads the rows of one table out of its chunks.
 ///
 /// Law: what a chunk yields depends on that chunk alone, in the chunk's order; so it may be read by any replica, and
 /// read again after a crash.
+///
+/// ```
+/// use coffee_core::{rejection::Rejection, source::{Chunk, Rows, Source}};
+///
+/// /// Whole numbers, one a line.
+/// struct Numbers;
+///
+/// impl Source for Numbers {
+///     type Row = u64;
+///
+///     fn read(&mut self, chunk: &Chunk<'_>, rows: &mut Rows<'_, u64>) {
+///         for (line, text) in chunk.lines() {
+///             match str::from_utf8(text).ok().and_then(|text| text.parse().ok()) {
+///                 Some(number) => rows.push(number),
+///                 None => rows.reject(Rejection::of_line(line, "not a number", text)),
+///             }
+///         }
+///     }
+/// }
+/// ```
 pub trait Source: Send + 'static {
     /// What it yields.
     type Row;
@@ -124,5 +156,22 @@ impl<R: Row> Source for EncodedRows<R> {
             }
             number += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_s_lines_have_their_numbers_and_no_line_ends() {
+        let lines = |data: &[u8]| -> Vec<(u64, Vec<u8>)> {
+            let chunk = Chunk { file: 3, first_line: 7, header: b"h", data };
+            assert!(chunk.lines().all(|(line, _)| line.file == 3));
+            chunk.lines().map(|(line, text)| (line.number, text.to_vec())).collect()
+        };
+        assert_eq!(lines(b""), []);
+        assert_eq!(lines(b"a\r\n\nb\rc"), [(7, b"a".to_vec()), (8, vec![]), (9, b"b\rc".to_vec())]);
+        assert_eq!(lines(b"a\n"), lines(b"a\r"));
     }
 }

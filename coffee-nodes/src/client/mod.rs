@@ -88,9 +88,22 @@ impl Client {
     /// # Errors
     /// As [`submit`](Self::submit); and where a result can't be had.
     pub fn run(&self, job: &Job<'_>, stop: &Stop) -> Result<Outcome, ClientError> {
+        self.keep(job, None, stop)
+    }
+
+    /// Goes on with a job that was begun before, as by [`upload`](Self::upload), and keeps its results in memory. `job` is the one that
+    /// it was begun with.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn resume(&self, job: &Job<'_>, begun: JobId, stop: &Stop) -> Result<Outcome, ClientError> {
+        self.keep(job, Some(begun), stop)
+    }
+
+    fn keep(&self, job: &Job<'_>, begun: Option<JobId>, stop: &Stop) -> Result<Outcome, ClientError> {
         let mut results = Results::default();
         let mut missing = Vec::new();
-        let report = self.submit(job, None, stop, &mut |event| {
+        let report = self.submit(job, begun, stop, &mut |event| {
             match event {
                 Event::Piece(piece) => results.take(&piece),
                 Event::NoResult { sink, reason } => missing.push(format!("{sink}: {reason}")),
