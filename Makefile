@@ -2,13 +2,13 @@
 
 CARGO ?= cargo
 
-.PHONY: check fmt clippy doc test bench demo peers dataflow
+.PHONY: check fmt clippy doc test outside bench demo peers dataflow
 
-# The gate, as CI runs it: all of fmt, clippy, doc and test, and the examples.
+# The gate, as CI runs it: all of fmt, clippy, doc and test, the examples, and a program outside the workspace.
 check:
 	scripts/test
 
-fmt clippy doc test:
+fmt clippy doc test outside:
 	scripts/test $@
 
 bench:
