@@ -19,5 +19,6 @@ pub mod sales;
 mod serve;
 mod signals;
 mod store;
+mod tls_args;
 
 pub use application::Application;

@@ -47,6 +47,7 @@ mod route;
 pub mod rpc;
 pub mod testing;
 mod thread;
+pub mod tls;
 mod topology;
 mod unacked;
 
@@ -63,8 +64,7 @@ pub use name::{MAX_SHORT_BYTES, Name, NameError, RoutingKey};
 pub use open::{OpenError, open};
 pub use producer::{Outcome, Producer, ProducerOptions, PublishError, PublishId, Refusal, Settled};
 pub use rabbitmq::{
-    ClientIdentity, ConfigError, ConnectError, Credentials, Host, PLAIN_PORT, RabbitBroker, RabbitConfig, TLS_PORT,
-    TlsConfig, UrlError,
+    ConfigError, ConnectError, Credentials, Host, PLAIN_PORT, RabbitBroker, RabbitConfig, TLS_PORT, UrlError,
 };
 pub use route::Route;
 pub use topology::{

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use certificates::{Certificates, SERVER_NAME, Signed};
 use coffee_mom::testing::proxy::Proxy;
 use coffee_mom::testing::rabbitmq::{OwnBroker, OwnOptions, TlsFiles};
+use coffee_mom::tls::TlsConfig;
 use coffee_mom::*;
 use support::*;
 

@@ -13,6 +13,7 @@ use crate::{
     command_line::Context,
     failure::Failure,
     serve::{LOOK_AROUND, ServeArgs, serve},
+    tls_args::GatewayTlsArgs,
 };
 
 /// Runs a gateway: clients connect to it, to send data and take results
@@ -42,6 +43,8 @@ pub struct GatewayFlags {
     /// How many threads of one gateway work on what clients send [default: the processors]
     #[arg(long, env = "COFFEE_ENTRIES", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     entries: Option<u16>,
+    #[command(flatten)]
+    tls: GatewayTlsArgs,
 }
 
 impl GatewayFlags {
@@ -49,6 +52,7 @@ impl GatewayFlags {
         let all = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let mut options = GatewayOptions::new(self.listen);
         options.max_connections = self.connections.into();
+        options.tls = self.tls.config();
         options.threads = self.entries.and_then(|threads| NonZeroUsize::new(threads.into())).unwrap_or(all);
         options
     }
@@ -57,6 +61,7 @@ impl GatewayFlags {
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mut pairs = vec![("COFFEE_LISTEN", self.listen.to_string())];
         pairs.extend(self.limits());
+        pairs.extend(self.tls.environment());
         pairs
     }
 

@@ -15,6 +15,7 @@ use crate::{
     output,
     output::printable,
     signals,
+    tls_args::ClientTlsArgs,
 };
 
 /// Where the cluster is.
@@ -24,6 +25,8 @@ pub struct GatewaysArgs {
     #[arg(long, env = "COFFEE_GATEWAY", value_name = "HOST:PORT,...", value_delimiter = ',')]
     #[arg(default_value = "127.0.0.1:9000", value_parser = parse_gateway)]
     gateway: Vec<String>,
+    #[command(flatten)]
+    tls: ClientTlsArgs,
 }
 
 /// A gateway's address: a name or an IP address, one of version 6 in brackets, and a port. The name is looked up later, as
@@ -44,7 +47,7 @@ fn parse_gateway(text: &str) -> Result<String, String> {
 impl GatewaysArgs {
     /// For a client.
     pub fn options(&self) -> ClientOptions {
-        ClientOptions::new(self.gateway.clone())
+        ClientOptions { tls: self.tls.config(), ..ClientOptions::new(self.gateway.clone()) }
     }
 }
 

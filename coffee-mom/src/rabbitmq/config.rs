@@ -4,10 +4,11 @@
 mod validate;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 pub use validate::ConfigError;
+
+use crate::tls::TlsConfig;
 
 /// The port of RabbitMQ without TLS.
 pub const PLAIN_PORT: u16 = 5672;
@@ -42,7 +43,7 @@ pub enum Credentials {
         /// The password.
         password: String,
     },
-    /// The certificate of [`TlsConfig::identity`].
+    /// The certificate of [`TlsConfig::identity`](crate::tls::TlsConfig::identity).
     External,
 }
 
@@ -76,50 +77,6 @@ impl fmt::Debug for Credentials {
             Self::Plain { .. } => "Plain(..)",
             Self::External => "External",
         })
-    }
-}
-
-/// The certificate that a client shows, as PEM files; they are read for each new connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientIdentity {
-    /// The certificate, followed by those that lead up to its authority.
-    pub certificates: PathBuf,
-    /// Its private key, not encrypted.
-    pub key: PathBuf,
-}
-
-/// How to encrypt. The server's certificate is always verified.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TlsConfig {
-    /// PEM files of the authorities to trust, read for each new connection; empty: the system's.
-    pub authorities: Vec<PathBuf>,
-    /// The certificate to show, if any.
-    pub identity: Option<ClientIdentity>,
-    /// The name that the server's certificate has to be for; none: the host's.
-    pub server_name: Option<String>,
-}
-
-impl TlsConfig {
-    /// Trusts the authorities of a PEM file, and no longer those of the system.
-    #[must_use]
-    pub fn authority(mut self, file: impl Into<PathBuf>) -> Self {
-        self.authorities.push(file.into());
-        self
-    }
-
-    /// Shows a certificate.
-    #[must_use]
-    pub fn identity(mut self, certificates: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        self.identity = Some(ClientIdentity { certificates: certificates.into(), key: key.into() });
-        self
-    }
-
-    /// Sets the name that the server's certificate has to be for.
-    #[must_use]
-    pub fn server_name(mut self, name: impl Into<String>) -> Self {
-        self.server_name = Some(name.into());
-        self
     }
 }
 

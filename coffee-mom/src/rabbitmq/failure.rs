@@ -5,10 +5,11 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 
 use rustls::AlertDescription as Alert;
 use thiserror::Error;
+
+use crate::tls::TlsError;
 
 /// What went wrong. After those about the connection the link is of no more use; after
 /// [`ChannelClosed`](Self::ChannelClosed) it is, the channel is not.
@@ -22,11 +23,8 @@ pub(crate) enum Failure {
     /// No TCP connection.
     #[error("the host could not be reached: {0}")]
     Unreachable(io::ErrorKind),
-    /// Files of certificates or of a key.
-    #[error("{path} could not be used for TLS", path = path.display())]
-    TlsFile { path: PathBuf },
-    #[error("the system's certificate authorities could not be read")]
-    TlsRoots,
+    #[error(transparent)]
+    TlsConfig(#[from] TlsError),
     #[error("TLS failed")]
     Tls(#[source] rustls::Error),
     /// RabbitMQ drops the connection for a wrong name or password, so a connection that is lost at
@@ -89,7 +87,7 @@ impl Failure {
         match self {
             Self::Deadline | Self::UnknownHost | Self::Unreachable(_) | Self::Lost(_) | Self::System(_) => Retry::Yes,
             Self::Tls(error) if is_refusal(error) => Retry::No,
-            Self::TlsFile { .. } | Self::TlsRoots | Self::Closed | Self::NoMechanism => Retry::No,
+            Self::TlsConfig(_) | Self::Closed | Self::NoMechanism => Retry::No,
             Self::Tls(_) | Self::Credentials | Self::NoChannel | Self::Protocol(_) => Retry::AFewTimes,
             Self::ConnectionClosed { code, .. } | Self::ChannelClosed { code, .. } => code.retry(),
         }

@@ -55,7 +55,7 @@ use self::record::{Bound, Record};
 use self::side::{AfterDeclarations, SideOf};
 use self::threads::Threads;
 
-pub use self::config::{ClientIdentity, ConfigError, Credentials, Host, PLAIN_PORT, RabbitConfig, TLS_PORT, TlsConfig};
+pub use self::config::{ConfigError, Credentials, Host, PLAIN_PORT, RabbitConfig, TLS_PORT};
 pub use self::side::ConnectError;
 pub use self::url::UrlError;
 

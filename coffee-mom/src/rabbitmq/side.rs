@@ -157,7 +157,7 @@ impl From<Failure> for ConnectError {
             Failure::ConnectionClosed { code: ReplyCode::NOT_ALLOWED, text } => Self::VirtualHost(text),
             Failure::ConnectionClosed { code: ReplyCode::ACCESS_REFUSED, .. } => Self::Credentials,
             Failure::Tls(cause) => Self::Tls(cause.to_string()),
-            Failure::TlsFile { .. } | Failure::TlsRoots => Self::Tls(text),
+            Failure::TlsConfig(_) => Self::Tls(text),
             Failure::ConnectionClosed { .. } | Failure::ChannelClosed { .. } | Failure::Protocol(_) => {
                 Self::Refused(text)
             }

@@ -10,16 +10,14 @@
 use std::io::{self, Read, Write};
 use std::mem;
 use std::net::TcpStream;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 
-use super::config::{Host, TlsConfig};
+use crate::tls::TlsConfig;
+
+use super::config::Host;
 use super::failure::Failure;
 
 /// Encrypts a connected socket that blocks. Reads the files of the config first.
@@ -33,7 +31,7 @@ pub(super) fn handshake(
 ) -> Result<ClientConnection, Failure> {
     let name = config.server_name.as_ref().unwrap_or(&host.name);
     let name = ServerName::try_from(name.clone()).map_err(|_| Failure::UnknownHost)?;
-    let mut session = ClientConnection::new(Arc::new(client_config(config)?), name).map_err(Failure::Tls)?;
+    let mut session = ClientConnection::new(config.client()?, name).map_err(Failure::Tls)?;
     while session.is_handshaking() || session.wants_write() {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -63,48 +61,6 @@ fn process(session: &mut ClientConnection, socket: &mut impl Write) -> io::Resul
         let _ = session.write_tls(socket);
         io::Error::new(io::ErrorKind::InvalidData, error)
     })
-}
-
-fn client_config(config: &TlsConfig) -> Result<ClientConfig, Failure> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(Failure::Tls)?
-        .with_root_certificates(authorities(config)?);
-    match &config.identity {
-        None => Ok(builder.with_no_client_auth()),
-        Some(identity) => {
-            let chain = certificates(&identity.certificates)?;
-            let key = PrivateKeyDer::from_pem_file(&identity.key).map_err(|_| unusable(&identity.key))?;
-            builder.with_client_auth_cert(chain, key).map_err(|_| unusable(&identity.key))
-        }
-    }
-}
-
-fn authorities(config: &TlsConfig) -> Result<RootCertStore, Failure> {
-    let mut roots = RootCertStore::empty();
-    for file in &config.authorities {
-        for certificate in certificates(file)? {
-            roots.add(certificate).map_err(|_| unusable(file))?;
-        }
-    }
-    if config.authorities.is_empty() {
-        // Some systems have a broken certificate among many good ones.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(Failure::TlsRoots);
-        }
-    }
-    Ok(roots)
-}
-
-/// All certificates of a file; one at least.
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    certificates.ok().filter(|found| !found.is_empty()).ok_or_else(|| unusable(file))
-}
-
-fn unusable(file: &Path) -> Failure {
-    Failure::TlsFile { path: file.to_owned() }
 }
 
 /// An encrypted stream over a socket that does not block.

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::config::{ClientIdentity, ConfigError, Credentials, Host, PLAIN_PORT, RabbitConfig, TLS_PORT, TlsConfig};
+use crate::tls::{Identity, TlsConfig};
+
+use super::config::{ConfigError, Credentials, Host, PLAIN_PORT, RabbitConfig, TLS_PORT};
 
 impl RabbitConfig {
     /// The config that a URL describes; what it leaves out is as in the default. Does not block.
@@ -110,7 +112,7 @@ impl Query {
         match (self.certificates, self.key, &mut config.tls) {
             (None, None, _) => Ok(()),
             (Some(certificates), Some(key), Some(tls)) => {
-                tls.identity = Some(ClientIdentity { certificates, key });
+                tls.identity = Some(Identity { certificates, key });
                 Ok(())
             }
             _ => Err(UrlError::Identity),

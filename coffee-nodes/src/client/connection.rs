@@ -25,9 +25,9 @@ pub(super) fn with<T>(
     tries: &mut Tries<'_>,
     talk: impl FnOnce(Connection) -> Result<T, ClientError>,
 ) -> Result<T, ClientError> {
-    let (sender, receiver) = connect(tries.gateway(), tries.patience())?;
+    let (sender, receiver) = connect(tries)?;
     let stop = tries.stop;
-    let breaker = sender.breaker()?;
+    let breaker = sender.breaker();
     let (over, talking) = bounded::<Infallible>(0);
     thread::scope(|scope| {
         let watch = move || {
@@ -47,10 +47,11 @@ pub(super) fn with<T>(
 }
 
 /// Connects to the first of the gateway's addresses that answers.
-fn connect(gateway: &str, patience: Duration) -> Result<(Sender, Receiver), ClientError> {
+fn connect(tries: &Tries<'_>) -> Result<(Sender, Receiver), ClientError> {
+    let (gateway, tls, patience) = (tries.gateway(), tries.options.tls.as_ref(), tries.patience());
     let mut failed = ClientError::Address(std::io::ErrorKind::NotFound.into());
     for address in gateway.to_socket_addrs().map_err(ClientError::Address)? {
-        match wire::connect(address, CONNECT_WAIT.min(patience), patience) {
+        match wire::connect(address, gateway, tls, CONNECT_WAIT.min(patience), patience) {
             Ok(halves) => return Ok(halves),
             Err(error) => failed = error.into(),
         }

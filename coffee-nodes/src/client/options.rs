@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use coffee_mom::tls::TlsConfig;
+
 /// Where the gateways are, and how long is waited for them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientOptions {
@@ -9,6 +11,8 @@ pub struct ClientOptions {
     pub gateways: Vec<String>,
     /// What the gateways ask for, where they ask for anything.
     pub token: Option<String>,
+    /// How the connection is encrypted; `None`: not at all. The files that it names are read for each connection.
+    pub tls: Option<TlsConfig>,
     /// How long it goes on trying before any gateway has answered for the first time: 10 s, as there may be none.
     pub first: Duration,
     /// How long it goes on trying while it gets nowhere: two minutes, in which a node or broker is long restarted.
@@ -25,6 +29,7 @@ impl ClientOptions {
         ClientOptions {
             gateways,
             token: None,
+            tls: None,
             first: Duration::from_secs(10),
             limit: Duration::from_secs(120),
             patience: Duration::from_secs(30),
@@ -35,10 +40,11 @@ impl ClientOptions {
 
 impl fmt::Debug for ClientOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ClientOptions { gateways, token, first, limit, patience, ping_after } = self;
+        let ClientOptions { gateways, token, tls, first, limit, patience, ping_after } = self;
         f.debug_struct("ClientOptions")
             .field("gateways", gateways)
             .field("token", &token.as_ref().map(|_| "hidden"))
+            .field("tls", tls)
             .field("first", first)
             .field("limit", limit)
             .field("patience", patience)

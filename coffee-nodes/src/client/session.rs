@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
             sender.put(&ToGateway::Results { job, have: self.results.have() })?;
         }
         self.upload.reset();
-        let breaker = sender.breaker()?;
+        let breaker = sender.breaker();
         thread::scope(|scope| {
             // As many as a gateway sends unasked: the reading thread waits only where one sends more.
             let (heard, incoming) = bounded(2 * RESULT_WINDOW as usize);

@@ -154,7 +154,7 @@ struct Talk<'a> {
 
 impl<'a> Talk<'a> {
     fn serve(cluster: &'a Mutex<Cluster>, script: Script, stream: TcpStream) -> Result<(), WireError> {
-        let (mut sender, mut receiver) = wire::split(stream, Duration::from_secs(20))?;
+        let (mut sender, mut receiver) = wire::accept(stream, None, Duration::from_secs(20))?;
         wire::greet(&mut sender, &mut receiver)?;
         if script.ack_at > WINDOW.into() {
             receiver.set_patience(Duration::from_millis(300))?;

@@ -40,7 +40,7 @@ impl Connection {
         open: channel::Sender<Infallible>,
     ) -> Result<Self, WireError> {
         let (post, letters) = Post::new();
-        let (post, breaker) = (Arc::new(post), Arc::new(sender.breaker()?));
+        let (post, breaker) = (Arc::new(post), Arc::new(sender.breaker()));
         let (served, broken) = (post.clone(), breaker.clone());
         let thread = thread::Builder::new().name(format!("gateway reading {number}")).spawn(move || {
             let _open = open;

@@ -9,11 +9,12 @@ use std::{
 };
 
 use crossbeam_channel::{self as channel, bounded};
+use rustls::ServerConfig;
 
 use super::{House, connection::Connection, refused::Refused};
 use crate::{
     Pulse, Stop,
-    wire::{Receiver, Refusal, Sender, WireError, hail, split},
+    wire::{Receiver, Refusal, Sender, WireError, accept, hail},
 };
 
 /// How long clients may take to go when the gateway stops.
@@ -28,6 +29,7 @@ const TURNED_AWAY: usize = 32;
 /// Where clients come in.
 pub(super) struct Door {
     pub listener: TcpListener,
+    pub tls: Option<Arc<ServerConfig>>,
     pub house: Arc<House>,
 }
 
@@ -47,11 +49,13 @@ impl Door {
             open.extract_if(.., |connection| connection.is_over()).for_each(Connection::join);
             let met = match accepted {
                 Ok((stream, _)) if open.len() < self.house.options.max_connections => {
-                    let halves = split(stream, self.house.options.handshake);
+                    let halves = accept(stream, self.tls.as_ref(), self.house.options.handshake);
                     let opened =
                         halves.and_then(|halves| Connection::open(self.house.clone(), halves, number, alive.clone()));
                     opened.map(|connection| open.push(connection))
                 }
+                // Encrypted, it would have to wait for the client's part of the handshake.
+                Ok(_) if self.tls.is_some() => Ok(()),
                 Ok((stream, _)) => turn_away(stream).map(|halves| {
                     turned_away.truncate(TURNED_AWAY - 1);
                     turned_away.push_front(halves);
@@ -72,7 +76,7 @@ impl Door {
 
 /// Says that there is no room. So little fits a new connection's buffer: the write does not wait.
 fn turn_away(stream: TcpStream) -> Result<(Sender, Receiver), WireError> {
-    let (mut sender, receiver) = split(stream, PAUSE)?;
+    let (mut sender, receiver) = accept(stream, None, PAUSE)?;
     hail(&mut sender)?;
     sender.put(&Refused::new(Refusal::Full, "the gateway has as many connections as it takes").message())?;
     sender.finish()?;

@@ -40,7 +40,7 @@ use std::{
 };
 
 use coffee_core::plan::Topology;
-use coffee_mom::Broker;
+use coffee_mom::{Broker, tls::TlsServerConfig};
 use crossbeam_channel::bounded;
 
 use self::{
@@ -96,6 +96,7 @@ impl Gateway {
         topology: Arc<Topology>,
         options: GatewayOptions,
     ) -> Result<Self, GatewayError> {
+        let tls = options.tls.as_ref().map(TlsServerConfig::server).transpose()?;
         let unusable = |source| GatewayError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
@@ -135,7 +136,7 @@ impl Gateway {
         gateway.listener = Some(Listener::start(&broker, &names, move |heard| hears.hear(heard))?);
         gateway.keeper.start("gateway keeper", move |stop| keeper.run(&woken, stop)).map_err(GatewayError::Thread)?;
         let house = Arc::new(House { topology, calls, registry, entrance, options });
-        let door = Door { listener, house };
+        let door = Door { listener, tls, house };
         gateway.door.start("gateway door", move |stop| door.run(stop)).map_err(GatewayError::Thread)?;
         Ok(gateway)
     }

@@ -2,7 +2,11 @@
 
 use std::{io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use coffee_mom::{NameError, rpc::SetupError};
+use coffee_mom::{
+    NameError,
+    rpc::SetupError,
+    tls::{TlsError, TlsServerConfig},
+};
 
 use crate::{
     Pulses,
@@ -27,6 +31,8 @@ pub struct GatewayOptions {
     pub state: Option<PathBuf>,
     /// What clients have to know; `None` lets everyone in.
     pub token: Option<String>,
+    /// How connections are encrypted, and which certificate clients have to show; `None`: they are plain.
+    pub tls: Option<TlsServerConfig>,
     /// How long a new connection may take to say who it is.
     pub handshake: Duration,
     /// Whoever has said nothing for so long pings.
@@ -44,7 +50,7 @@ pub struct GatewayOptions {
 }
 
 impl GatewayOptions {
-    /// Listens there: two threads, 256 connections, the cluster's frames a queue, no token, 10 s for the handshake, pings after 5 s,
+    /// Listens there: two threads, 256 connections, the cluster's frames a queue, no token, no TLS, 10 s for the handshake, pings after 5 s,
     /// cut off after 30 s, a minute for idle clients, no state, two minutes for a piece, 3 s for calls.
     pub fn new(listen: SocketAddr) -> Self {
         GatewayOptions {
@@ -55,6 +61,7 @@ impl GatewayOptions {
             queue_frames: QUEUE_FRAMES,
             state: None,
             token: None,
+            tls: None,
             handshake: Duration::from_secs(10),
             ping: Duration::from_secs(5),
             patience: Duration::from_secs(30),
@@ -79,6 +86,9 @@ pub enum GatewayError {
         #[source]
         source: io::Error,
     },
+    /// Certificates or a key can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The stages' queues can't be used.
     #[error(transparent)]
     Links(#[from] LinksError),

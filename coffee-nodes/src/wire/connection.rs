@@ -2,31 +2,57 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
     time::Duration,
 };
 
-use super::{Receiver, Sender, VERSION, WireError, until::Until};
+use coffee_mom::tls::TlsConfig;
+use rustls::ServerConfig;
+
+use super::{Receiver, Sender, VERSION, WireError, stream::Stream, tls::Session, until::Until};
 
 const MAGIC: &[u8; 6] = b"COFFEE";
 
-/// Opens a connection, within `wait`; reads and writes on it fail after waiting for `patience`.
+/// What a TLS server says first to who does not begin with a handshake.
+const ALERT: u8 = 0x15;
+
+/// Opens a connection to an address of a gateway, within `wait`; reads and writes on it fail after waiting for `patience`. With
+/// TLS, the files of its config are read.
 ///
 /// # Errors
-/// Where nobody listens there, or not in time.
-pub fn connect(address: SocketAddr, wait: Duration, patience: Duration) -> Result<(Sender, Receiver), WireError> {
-    let stream = TcpStream::connect_timeout(&address, wait)?;
-    split(stream, patience)
+/// Where nobody listens there, or not in time; where the files can't be used.
+pub fn connect(
+    address: SocketAddr,
+    gateway: &str,
+    tls: Option<&TlsConfig>,
+    wait: Duration,
+    patience: Duration,
+) -> Result<(Sender, Receiver), WireError> {
+    let session = tls.map(|tls| Session::client(tls, gateway)).transpose()?;
+    halves(TcpStream::connect_timeout(&address, wait)?, session, patience)
 }
 
-/// Makes the two halves of a connection that was accepted or opened.
+/// Makes the two halves of a connection that was accepted. Does not block: a handshake is done with the first bytes that are read.
 ///
 /// # Errors
 /// Where the system refuses.
-pub fn split(stream: TcpStream, patience: Duration) -> Result<(Sender, Receiver), WireError> {
-    stream.set_nodelay(true)?;
-    let reading = stream.try_clone()?;
-    let (mut sender, mut receiver) = (Sender::new(stream), Receiver::new(reading));
+pub fn accept(
+    socket: TcpStream,
+    tls: Option<&Arc<ServerConfig>>,
+    patience: Duration,
+) -> Result<(Sender, Receiver), WireError> {
+    let session = tls.map(Session::server).transpose()?;
+    halves(socket, session, patience)
+}
+
+fn halves(socket: TcpStream, session: Option<Session>, patience: Duration) -> Result<(Sender, Receiver), WireError> {
+    socket.set_nodelay(true)?;
+    let stream = match session {
+        Some(session) => Stream::encrypted(socket, session),
+        None => Stream::plain(socket),
+    };
+    let (mut sender, mut receiver) = (Sender::new(stream.clone()), Receiver::new(stream));
     sender.set_patience(patience)?;
     receiver.set_patience(patience)?;
     Ok((sender, receiver))
@@ -46,7 +72,13 @@ pub fn greet(sender: &mut Sender, receiver: &mut Receiver) -> Result<(), WireErr
     hail(sender)?;
     let mut greeting = [0; 8];
     let (stream, patience) = receiver.parts();
-    Until::new(stream, patience).read_exact(&mut greeting)?;
+    let mut until = Until::new(stream, patience);
+    let (first, rest) = greeting.split_at_mut(1);
+    until.read_exact(first)?;
+    if *first == [ALERT] {
+        return Err(WireError::Protocol("it wants TLS")); // an alert is shorter than a greeting
+    }
+    until.read_exact(rest)?;
     let [magic @ .., low, high] = greeting;
     match u16::from_le_bytes([low, high]) {
         _ if magic != *MAGIC => Err(WireError::Protocol("no greeting")),
@@ -57,12 +89,11 @@ pub fn greet(sender: &mut Sender, receiver: &mut Receiver) -> Result<(), WireErr
 
 /// Ends a connection from any thread.
 #[derive(Debug)]
-pub struct Breaker(pub(super) TcpStream);
+pub struct Breaker(pub(super) Stream);
 
 impl Breaker {
     /// Ends the connection, both ways: whoever waits on one of its halves returns.
     pub fn shutdown(&self) {
-        // One that is gone already is as good.
-        let _ = self.0.shutdown(Shutdown::Both);
+        self.0.shutdown();
     }
 }

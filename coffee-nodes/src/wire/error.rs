@@ -2,6 +2,8 @@
 
 use std::io;
 
+use coffee_mom::tls::TlsError;
+
 use super::VERSION;
 
 /// A connection is of no more use.
@@ -17,6 +19,15 @@ pub enum WireError {
     /// It broke.
     #[error("the connection is broken: {0}")]
     Io(#[source] io::Error),
+    /// It can't be encrypted, or one side does not trust the other.
+    #[error("TLS failed: {0}")]
+    Tls(#[from] rustls::Error),
+    /// Certificates or a key can't be used.
+    #[error(transparent)]
+    Files(#[from] TlsError),
+    /// A gateway's address has no name that a certificate could be for.
+    #[error("no certificate can be for that host name")]
+    Name,
     /// What came is not this protocol.
     #[error("the other side does not speak this protocol: {0}")]
     Protocol(&'static str),
@@ -27,6 +38,9 @@ pub enum WireError {
 
 impl From<io::Error> for WireError {
     fn from(error: io::Error) -> Self {
+        if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+            return WireError::Tls(error.clone());
+        }
         match error.kind() {
             io::ErrorKind::UnexpectedEof => WireError::Closed,
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => WireError::Silent,

@@ -1,4 +1,4 @@
-//! What client and gateway say to each other over TCP: a greeting, then messages, each with an optional payload.
+//! What client and gateway say to each other over TCP, or TLS over it: a greeting, then messages, each with an optional payload.
 //!
 //! ```text
 //! greeting := "COFFEE" version:u16le                 once, each way, before anything else
@@ -14,10 +14,12 @@ mod connection;
 mod error;
 mod receiver;
 mod sender;
+mod stream;
+mod tls;
 mod until;
 
 pub(crate) use connection::hail;
-pub use connection::{Breaker, connect, greet, split};
+pub use connection::{Breaker, accept, connect, greet};
 pub use error::WireError;
 pub use receiver::Receiver;
 pub use sender::Sender;

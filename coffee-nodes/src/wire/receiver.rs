@@ -2,13 +2,12 @@
 
 use std::{
     io::{self, Read},
-    net::TcpStream,
     time::{Duration, Instant},
 };
 
 use serde::de::DeserializeOwned;
 
-use super::{HEAD, MAX_MESSAGE, MAX_PAYLOAD, WireError, until::Until};
+use super::{HEAD, MAX_MESSAGE, MAX_PAYLOAD, WireError, stream::Stream, until::Until};
 
 /// What is kept of a message's memory for the next one.
 const KEPT: usize = 64 << 10;
@@ -19,7 +18,7 @@ const FIRST_STEP: usize = 64 << 10;
 /// The receiving half. One owner.
 #[derive(Debug)]
 pub struct Receiver {
-    stream: TcpStream,
+    stream: Stream,
     patience: Duration,
     limit: u32,
     /// A message's encoding.
@@ -29,11 +28,11 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         Receiver { stream, patience: Duration::MAX, limit: MAX_MESSAGE, message: Vec::new(), payload: 0 }
     }
 
-    pub(super) fn parts(&self) -> (&TcpStream, Duration) {
+    pub(super) fn parts(&self) -> (&Stream, Duration) {
         (&self.stream, self.patience)
     }
 
@@ -43,7 +42,7 @@ impl Receiver {
     /// Where the system refuses.
     pub fn set_patience(&mut self, patience: Duration) -> Result<(), WireError> {
         self.patience = patience;
-        Ok(self.stream.set_read_timeout(Some(patience))?)
+        Ok(self.stream.set_read_timeout(patience)?)
     }
 
     /// Sets the most bytes of a message, at most [`MAX_MESSAGE`]: little, before it is known who the other side is.
@@ -105,10 +104,10 @@ impl Receiver {
         let deadline = Instant::now() + wait;
         let mut passed_over = [0; 4096];
         while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            if self.stream.set_read_timeout(Some(left)).is_err() {
+            if self.stream.set_read_timeout(left).is_err() {
                 return;
             }
-            match self.stream.read(&mut passed_over) {
+            match self.stream.read(&mut passed_over, deadline) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
@@ -118,8 +117,9 @@ impl Receiver {
 
     /// The first bytes of a message's head: at least one.
     fn first(&mut self, head: &mut [u8; HEAD]) -> Result<usize, WireError> {
+        let deadline = Instant::now() + self.patience;
         loop {
-            match self.stream.read(head) {
+            match self.stream.read(head, deadline) {
                 Ok(0) => return Err(WireError::Closed),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => return Ok(read?),

@@ -2,13 +2,12 @@
 
 use std::{
     io::Write,
-    net::{Shutdown, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
 
-use super::{Breaker, HEAD, MAX_MESSAGE, MAX_PAYLOAD, WireError, until::Until};
+use super::{Breaker, HEAD, MAX_MESSAGE, MAX_PAYLOAD, WireError, stream::Stream, until::Until};
 
 /// What is put aside before it is written: many small messages become one write.
 const BUFFER: usize = 64 << 10;
@@ -16,17 +15,17 @@ const BUFFER: usize = 64 << 10;
 /// The sending half. One owner.
 #[derive(Debug)]
 pub struct Sender {
-    stream: TcpStream,
+    stream: Stream,
     patience: Duration,
     buffer: Vec<u8>,
 }
 
 impl Sender {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         Sender { stream, patience: Duration::MAX, buffer: Vec::new() }
     }
 
-    pub(super) fn parts(&self) -> (&TcpStream, Duration) {
+    pub(super) fn parts(&self) -> (&Stream, Duration) {
         (&self.stream, self.patience)
     }
 
@@ -36,7 +35,7 @@ impl Sender {
     /// Where the system refuses.
     pub fn set_patience(&mut self, patience: Duration) -> Result<(), WireError> {
         self.patience = patience;
-        Ok(self.stream.set_write_timeout(Some(patience))?)
+        Ok(self.stream.set_write_timeout(patience)?)
     }
 
     /// Puts a message aside, to be written by the next [`flush`](Self::flush) or when there are many.
@@ -76,21 +75,17 @@ impl Sender {
     /// Where the connection is of no more use.
     pub fn finish(&mut self) -> Result<(), WireError> {
         self.flush()?;
-        Ok(self.stream.shutdown(Shutdown::Write)?)
+        Ok(self.stream.finish(Instant::now() + self.patience)?)
     }
 
     /// Ends the connection, both ways: whoever waits on the other half returns.
     pub fn shutdown(&self) {
-        // One that is gone already is as good.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.stream.shutdown();
     }
 
     /// Another handle that can end the connection from another thread.
-    ///
-    /// # Errors
-    /// Where the system has no more handles.
-    pub fn breaker(&self) -> Result<Breaker, WireError> {
-        Ok(Breaker(self.stream.try_clone()?))
+    pub fn breaker(&self) -> Breaker {
+        Breaker(self.stream.clone())
     }
 
     fn head(&mut self, message: &impl Serialize, payload: u32) -> Result<(), WireError> {

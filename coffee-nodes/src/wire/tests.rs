@@ -20,7 +20,7 @@ fn pair(patience: Duration) -> (TcpStream, Sender, Receiver) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let raw = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     raw.set_nodelay(true).unwrap();
-    let (sender, receiver) = connection::split(listener.accept().unwrap().0, patience).unwrap();
+    let (sender, receiver) = accept(listener.accept().unwrap().0, None, patience).unwrap();
     (raw, sender, receiver)
 }
 
@@ -101,7 +101,7 @@ proptest! {
 #[test]
 fn a_payload_that_is_not_taken_is_out_of_place() {
     let (raw, _, mut receiver) = pair(long());
-    let (mut sender, _) = connection::split(raw, long()).unwrap();
+    let (mut sender, _) = accept(raw, None, long()).unwrap();
     sender.send(&ToGateway::Ping, b"payload").unwrap();
     assert_eq!(receiver.next::<ToGateway>().unwrap(), (ToGateway::Ping, 7));
     assert!(matches!(receiver.next::<ToGateway>(), Err(WireError::Protocol(_))));
@@ -115,7 +115,7 @@ fn limits_are_kept_on_both_sides() {
     let token = Some("x".repeat(MAX_MESSAGE as usize));
     assert!(matches!(sender.put(&ToGateway::Hello { token }), Err(WireError::Protocol(_))));
     let (raw, _, mut receiver) = pair(long());
-    let (mut sender, _) = connection::split(raw, long()).unwrap();
+    let (mut sender, _) = accept(raw, None, long()).unwrap();
     receiver.set_limit(100);
     sender.put(&ToGateway::Hello { token: Some("x".repeat(90)) }).unwrap();
     sender.send(&ToGateway::Hello { token: Some("x".repeat(100)) }, &[]).unwrap();
@@ -206,7 +206,7 @@ fn the_last_word_arrives_though_more_came_than_was_read() {
 /// What comes out at the other end of a connection.
 fn passed(message: &ToGateway) -> Result<ToGateway, WireError> {
     let (raw, _, mut receiver) = pair(long());
-    let (mut sender, _) = connection::split(raw, long()).unwrap();
+    let (mut sender, _) = accept(raw, None, long()).unwrap();
     thread::scope(|scope| {
         scope.spawn(move || sender.send(message, &[]).unwrap());
         receiver.next().map(|(message, _)| message)

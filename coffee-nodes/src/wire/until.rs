@@ -2,39 +2,36 @@
 
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
     time::{Duration, Instant},
 };
+
+use super::stream::{Stream, in_time};
 
 /// Reads and writes until a deadline, however little moves at a time. A call that waits in the system when the deadline
 /// passes ends with the socket's own timeout.
 pub(super) struct Until<'a> {
-    stream: &'a TcpStream,
+    stream: &'a Stream,
     deadline: Instant,
 }
 
 impl<'a> Until<'a> {
     /// For so long from now.
-    pub fn new(stream: &'a TcpStream, patience: Duration) -> Self {
+    pub fn new(stream: &'a Stream, patience: Duration) -> Self {
         Until { stream, deadline: Instant::now() + patience }
-    }
-
-    fn check(&self) -> io::Result<()> {
-        if Instant::now() > self.deadline { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 }
 
 impl Read for Until<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.check()?;
-        self.stream.read(buffer)
+        in_time(self.deadline)?;
+        self.stream.read(buffer, self.deadline)
     }
 }
 
 impl Write for Until<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.check()?;
-        self.stream.write(buffer)
+        in_time(self.deadline)?;
+        self.stream.write(buffer, self.deadline)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -7,7 +7,8 @@ use thiserror::Error;
 
 use crate::name::{NameError, check_short};
 
-use super::{Credentials, RabbitConfig, TlsConfig};
+use super::{Credentials, RabbitConfig};
+use crate::tls::TlsConfig;
 
 /// The least that RabbitMQ 4.1 and later take as a bound of frames, in bytes.
 const MIN_FRAME_BYTES: u32 = 8192;

@@ -1,16 +1,17 @@
 //! A real rustls server on the loopback, and a poll loop that behaves as amiquip's.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use mio::{Events, Poll, PollOpt, Ready, Token};
-use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
 use super::*;
 use crate::rabbitmq::failure::Retry;
 use crate::rabbitmq::socket::Socket;
+use crate::tls::{Identity, TlsError, TlsServerConfig};
 
 #[path = "../../../tests/support/certificates.rs"]
 mod files;
@@ -28,19 +29,9 @@ fn identified_client(certificates: &Certificates) -> TlsConfig {
 }
 
 fn server(files: &Certificates, wants_identity: bool) -> Arc<ServerConfig> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider.clone());
-    let builder = builder.with_safe_default_protocol_versions().unwrap();
-    let builder = if wants_identity {
-        let roots = authorities(&client(files)).unwrap();
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
-        builder.with_client_cert_verifier(verifier)
-    } else {
-        builder.with_no_client_auth()
-    };
-    let chain = certificates(&files.server.certificate).unwrap();
-    let key = PrivateKeyDer::from_pem_file(&files.server.key).unwrap();
-    Arc::new(builder.with_single_cert(chain, key).unwrap())
+    let config = TlsServerConfig::new(Identity::new(&files.server.certificate, &files.server.key));
+    let config = if wants_identity { config.client_authority(&files.authority) } else { config };
+    config.server().unwrap()
 }
 
 /// Sends back what it gets, in odd pieces, until the end or the first failure.
@@ -212,7 +203,7 @@ fn files_that_are_no_certificates_are_named() {
         (client(&certificates).authority(&key), &key),
         (client(&certificates).identity(&certificates.client.certificate, &missing), &missing),
     ] {
-        assert_eq!(failure(&config, &certificates), Failure::TlsFile { path: path.clone() });
+        assert_eq!(failure(&config, &certificates), Failure::TlsConfig(TlsError::File { path: path.clone() }));
     }
 }
 

@@ -51,7 +51,7 @@ fn print(config: &RabbitConfig) -> String {
     let path = |path: &PathBuf| encode(path.to_str().unwrap());
     if let Some(tls) = &config.tls {
         tls.authorities.iter().for_each(|file| write!(url, "&cacertfile={}", path(file)).unwrap());
-        if let Some(ClientIdentity { certificates, key }) = &tls.identity {
+        if let Some(Identity { certificates, key }) = &tls.identity {
             write!(url, "&certfile={}&keyfile={}", path(certificates), path(key)).unwrap();
         }
         if let Some(name) = &tls.server_name {
@@ -71,7 +71,7 @@ fn any_tls() -> impl Strategy<Value = TlsConfig> {
     let identity = prop::option::of((file(), file()));
     let server_name = prop::option::of("[a-z]{1,10}[.][a-z]{1,10}");
     (prop::collection::vec(file(), 0..3), identity, server_name).prop_map(|(authorities, identity, server_name)| {
-        let identity = identity.map(|(certificates, key)| ClientIdentity { certificates, key });
+        let identity = identity.map(|(certificates, key)| Identity { certificates, key });
         TlsConfig { authorities, identity, server_name }
     })
 }

@@ -196,7 +196,7 @@ impl Peer {
     /// One that has greeted, and nothing more.
     pub fn stranger(gateway: &Gateway) -> Self {
         let wait = Duration::from_secs(20);
-        let (mut sender, mut receiver) = wire::connect(gateway.address(), wait, wait).unwrap();
+        let (mut sender, mut receiver) = wire::connect(gateway.address(), "", None, wait, wait).unwrap();
         wire::greet(&mut sender, &mut receiver).unwrap();
         Peer { sender, receiver }
     }

@@ -1,0 +1,77 @@
+//! The flags of TLS between clients and gateways.
+
+use std::path::PathBuf;
+
+use clap::{Args, builder::BoolishValueParser};
+use coffee_mom::tls::{Identity, TlsConfig, TlsServerConfig};
+
+/// What a gateway shows, and whom it lets in.
+#[derive(Clone, Debug, Args)]
+pub struct GatewayTlsArgs {
+    /// Takes encrypted connections alone: the PEM file with its certificate, and those that lead up to its authority
+    #[arg(long, env = "COFFEE_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The PEM file with the certificate's key
+    #[arg(long, env = "COFFEE_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// Lets only clients in whose certificate an authority in this PEM file has signed
+    #[arg(long, env = "COFFEE_TLS_CLIENT_AUTHORITY", value_name = "FILE", requires = "tls_certificate")]
+    tls_client_authority: Option<PathBuf>,
+}
+
+impl GatewayTlsArgs {
+    /// None: connections are plain.
+    pub fn config(&self) -> Option<TlsServerConfig> {
+        let (certificate, key) = self.tls_certificate.as_ref().zip(self.tls_key.as_ref())?;
+        let config = TlsServerConfig::new(Identity::new(certificate, key));
+        Some(match &self.tls_client_authority {
+            Some(file) => config.client_authority(file),
+            None => config,
+        })
+    }
+
+    /// The same for another process.
+    pub fn environment(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let files = [
+            ("COFFEE_TLS_CERTIFICATE", &self.tls_certificate),
+            ("COFFEE_TLS_KEY", &self.tls_key),
+            ("COFFEE_TLS_CLIENT_AUTHORITY", &self.tls_client_authority),
+        ];
+        files.into_iter().filter_map(|(name, file)| Some((name, file.as_ref()?.display().to_string())))
+    }
+}
+
+/// Whom a client trusts, and what it shows.
+#[derive(Clone, Debug, Args)]
+pub struct ClientTlsArgs {
+    /// Encrypts the connection, and trusts the system's authorities
+    #[arg(long, env = "COFFEE_TLS", value_parser = BoolishValueParser::new())]
+    tls: bool,
+    /// Encrypts the connection, and trusts the authorities in this PEM file alone
+    #[arg(long, env = "COFFEE_TLS_AUTHORITY", value_name = "FILE")]
+    tls_authority: Option<PathBuf>,
+    /// The name that the gateways' certificates are for, where it is not the host's
+    #[arg(long, env = "COFFEE_TLS_NAME", value_name = "NAME")]
+    tls_name: Option<String>,
+    /// The PEM file with the client's own certificate, where gateways ask for one
+    #[arg(long, env = "COFFEE_CLIENT_CERTIFICATE", value_name = "FILE", requires = "client_key")]
+    client_certificate: Option<PathBuf>,
+    /// The PEM file with its key
+    #[arg(long, env = "COFFEE_CLIENT_KEY", value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
+}
+
+impl ClientTlsArgs {
+    /// None: connections are plain.
+    pub fn config(&self) -> Option<TlsConfig> {
+        if !self.tls && self.tls_authority.is_none() {
+            return None;
+        }
+        let mut config = TlsConfig::default();
+        config.authorities.extend(self.tls_authority.clone());
+        config.server_name.clone_from(&self.tls_name);
+        config.identity =
+            self.client_certificate.as_ref().zip(self.client_key.as_ref()).map(|(file, key)| Identity::new(file, key));
+        Some(config)
+    }
+}

@@ -1,0 +1,139 @@
+//! TLS between the two halves of a connection, which two threads use. None of them holds the session while it waits in the system.
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    net::TcpStream,
+    ops::Range,
+    sync::Arc,
+    time::Instant,
+};
+
+use coffee_mom::tls::TlsConfig;
+use parking_lot::Mutex;
+use rustls::{ClientConnection, Connection, ServerConfig, ServerConnection, pki_types::ServerName};
+
+use super::{WireError, stream::in_time};
+
+/// Bytes that are taken from the socket at once: a record or so.
+const RECORD: usize = 16 << 10;
+
+/// An encrypted session over one socket.
+pub(super) struct Session {
+    state: Mutex<Connection>,
+    /// The reader's alone.
+    arrived: Mutex<Arrived>,
+    /// Records that the socket has not taken, in the order in which they were made.
+    leaving: Mutex<Vec<u8>>,
+}
+
+/// What came by the socket and was not decrypted yet.
+struct Arrived {
+    bytes: Box<[u8]>,
+    rest: Range<usize>,
+}
+
+impl Session {
+    /// The gateway's side.
+    pub fn server(config: &Arc<ServerConfig>) -> Result<Self, WireError> {
+        Ok(Session::new(ServerConnection::new(config.clone())?.into()))
+    }
+
+    /// The client's side, of a connection to a gateway at `HOST:PORT`. Reads the files of the config.
+    pub fn client(config: &TlsConfig, gateway: &str) -> Result<Self, WireError> {
+        let host = gateway.rsplit_once(':').map_or(gateway, |(host, _)| host);
+        let name = config.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']);
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| WireError::Name)?;
+        Ok(Session::new(ClientConnection::new(config.client()?, name)?.into()))
+    }
+
+    fn new(state: Connection) -> Self {
+        let arrived = Arrived { bytes: vec![0; RECORD].into_boxed_slice(), rest: 0..0 };
+        Session { state: Mutex::new(state), arrived: Mutex::new(arrived), leaving: Mutex::default() }
+    }
+
+    pub fn read(&self, socket: &TcpStream, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
+        let mut arrived = self.arrived.lock();
+        loop {
+            let mut state = self.state.lock();
+            match state.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            // Only now, so that what is decrypted has room.
+            let opened = arrived.open(&mut state);
+            let answers = state.wants_write();
+            drop(state);
+            if answers {
+                self.send(socket, deadline)?;
+            }
+            if !opened? {
+                in_time(deadline)?;
+                arrived.fetch(socket)?;
+            }
+        }
+    }
+
+    pub fn write(&self, socket: &TcpStream, bytes: &[u8], deadline: Instant) -> io::Result<usize> {
+        let taken = self.state.lock().writer().write(bytes)?;
+        self.send(socket, deadline)?;
+        Ok(taken)
+    }
+
+    pub fn finish(&self, socket: &TcpStream, deadline: Instant) -> io::Result<()> {
+        self.state.lock().send_close_notify();
+        self.send(socket, deadline)
+    }
+
+    /// Writes all that is to be sent. An error leaves records half written: the connection is of no more use.
+    fn send(&self, mut socket: &TcpStream, deadline: Instant) -> io::Result<()> {
+        let mut leaving = self.leaving.lock();
+        let mut state = self.state.lock();
+        while state.wants_write() {
+            state.write_tls(&mut *leaving)?;
+        }
+        drop(state);
+        let mut rest = leaving.as_slice();
+        while !rest.is_empty() {
+            in_time(deadline)?;
+            match socket.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        leaving.clear();
+        Ok(())
+    }
+}
+
+impl Arrived {
+    /// Decrypts some of it. False: there is nothing more.
+    fn open(&mut self, state: &mut Connection) -> io::Result<bool> {
+        let mut rest = self.bytes.get(self.rest.clone()).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(false);
+        }
+        self.rest.start += state.read_tls(&mut rest)?;
+        // What is wrong is told to the other side by an alert, which is to be sent then.
+        state.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(true)
+    }
+
+    /// Waits for more. Who ends a session in order says so within it, and not by the end of the socket.
+    fn fetch(&mut self, mut socket: &TcpStream) -> io::Result<()> {
+        let length = socket.read(&mut self.bytes)?;
+        self.rest = 0..length;
+        if length == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
