@@ -76,6 +76,8 @@ impl ClientError {
     pub fn is_bad_request(&self) -> bool {
         match self {
             ClientError::NoGateway | ClientError::Job(_) => true,
+            ClientError::Wire(error) => matches!(error, WireError::Files(_) | WireError::Name),
+            ClientError::Gateway { error, .. } => error.is_bad_request(),
             ClientError::Refused { code, .. } => {
                 matches!(code, Refusal::Denied | Refusal::UnknownJob | Refusal::Differs | Refusal::Invalid)
             }

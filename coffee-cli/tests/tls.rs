@@ -1,0 +1,69 @@
+//! Clients of an encrypted cluster: those that it trusts get their answers, nobody else gets in, and they disturb nobody.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "test code, which fails by panicking")]
+
+#[path = "../../coffee-mom/tests/support/certificates.rs"]
+mod certificates;
+mod support;
+
+use std::path::Path;
+
+use certificates::{Certificates, SERVER_NAME};
+use support::{
+    Data,
+    cluster::{Cluster, assert_same, broker},
+    said,
+};
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn only_who_is_trusted_gets_answers() {
+    let (ours, others) = (Certificates::new("cli-ours"), Certificates::new("cli-others"));
+    let gateway = [
+        ["--tls-certificate", text(&ours.server.certificate)],
+        ["--tls-key", text(&ours.server.key)],
+        ["--tls-client-authority", text(&ours.authority)],
+    ];
+    let cluster = Cluster::start(&broker(), &gateway.concat());
+    let data = Data::generated(1, 2_000, &["2024-01", "2025-01"]);
+
+    let authority = ["--tls-authority", text(&ours.authority)];
+    let showing = |of: &Certificates| {
+        let shown = ["--client-certificate", text(&of.client.certificate), "--client-key", text(&of.client.key)];
+        [&authority[..], &shown].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (trusted, stranger) = (showing(&ours), showing(&others));
+    let trusted: Vec<&str> = trusted.iter().map(String::as_str).collect();
+    let stranger: Vec<&str> = stranger.iter().map(String::as_str).collect();
+    let elsewhere = [&trusted[..], &["--tls-name", "elsewhere.test"]].concat();
+    let refused: [(&[&str], &str); 5] = [
+        (&[], "it wants TLS"),
+        (&authority, "TLS failed"),
+        (&["--tls-authority", text(&others.authority)], "TLS failed"),
+        (&stranger, "TLS failed"),
+        (&elsewhere, "TLS failed"),
+    ];
+    for (flags, why) in refused {
+        let (code, _, error) = said(cluster.command(&[&["jobs"], flags].concat()).output().unwrap());
+        assert!(code == 1 && error.contains(why) && error.lines().count() == 1, "{flags:?}: {code} {error}");
+    }
+    let missing = ["jobs", "--tls-authority", text(&ours.missing())];
+    let (code, _, error) = said(cluster.command(&missing).output().unwrap());
+    assert!(code == 2 && error.contains("could not be used for TLS"), "{code} {error}");
+
+    assert_same(&cluster.submit(data.path(), &trusted), data.path(), &[], "with a certificate");
+    let named = [&trusted[..], &["--tls-name", SERVER_NAME]].concat();
+    assert!(cluster.says(&[&["jobs"], &named[..]].concat()).contains("done"));
+    cluster.stop();
+}
+
+#[test]
+fn a_key_without_its_certificate_is_bad_usage() {
+    for flags in [&["gateway", "--tls-key", "key.pem"][..], &["jobs", "--client-certificate", "cert.pem"]] {
+        let (code, _, error) = said(support::coffee().args(flags).output().unwrap());
+        assert!(code == 2 && error.lines().count() == 1, "{flags:?}: {error}");
+    }
+}
