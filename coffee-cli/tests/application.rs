@@ -5,10 +5,10 @@
 
 #[allow(dead_code, reason = "its main is the program's")]
 #[path = "../examples/counts.rs"]
-mod example;
+mod counts;
 mod support;
 
-use std::{env, fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use coffee_core::plan::Topology;
 use coffee_nodes::{
@@ -19,15 +19,14 @@ use coffee_nodes::{
 };
 use support::{
     cluster::{Cluster, broker},
-    command, said,
+    command,
+    processes::example,
+    said,
 };
 
-/// The example, which is built beside the tests.
+/// The example.
 fn counts(arguments: &[&str]) -> Command {
-    let tests = env::current_exe().unwrap();
-    let program = tests.parent().and_then(Path::parent).unwrap().join("examples/counts");
-    assert!(program.is_file(), "{program:?} is not built");
-    let mut command = command(program);
+    let mut command = command(example("counts"));
     command.args(arguments);
     command
 }
@@ -41,7 +40,7 @@ fn says(mut command: Command) -> String {
 
 /// Submits the table, and calls `on_the_way` once some of it is sent. Returns digits and how many numbers end with them.
 fn submit(gateways: &str, data: &Path, on_the_way: impl FnOnce()) -> Vec<(u64, u64)> {
-    let topology = Topology::of(example::counts().unwrap()).unwrap();
+    let topology = Topology::of(counts::counts().unwrap()).unwrap();
     let job = Job::new(&topology, &()).unwrap().strict(true).table(Table::open(data, "numbers").unwrap());
     let (mut on_the_way, mut rows) = (Some(on_the_way), Vec::new());
     let client = Client::new(ClientOptions::new(vec![gateways.to_owned()]));

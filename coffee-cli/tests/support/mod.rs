@@ -6,17 +6,18 @@
 
 pub mod cluster;
 pub mod leftovers;
+pub mod processes;
 pub mod reference;
 
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use coffee_nodes::generate::{GenerateOptions, generate};
+pub use processes::{command, files};
 use reference::{Answer, Params};
 use tempfile::TempDir;
 
@@ -102,15 +103,6 @@ pub fn coffee() -> Command {
     command(env!("CARGO_BIN_EXE_coffee"))
 }
 
-/// A program, without what the environment of the tests says.
-pub fn command(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COFFEE_")) {
-        command.env_remove(name);
-    }
-    command
-}
-
 /// The exit code and both texts of a run that has ended; a panic fails the test.
 pub fn said(output: Output) -> (i32, String, String) {
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -192,12 +184,6 @@ impl Run {
         let lines = lines.take_while(|line| !line.is_empty());
         lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
     }
-}
-
-/// All files of a folder by name.
-pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    paths.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())).collect()
 }
 
 /// Asserts that a run says what the reference says: each byte of the results, which rows are rejected, what is counted.
