@@ -1,4 +1,5 @@
-//! The game store's queries: exact under any placement, and under deaths, repetitions and disorder.
+//! The game store's queries: exact under any placement, under deaths, repetitions and disorder, and as a cluster of processes
+//! that are killed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -10,10 +11,12 @@ mod operators;
 mod plain;
 #[path = "../examples/game_reviews/plan.rs"]
 mod plan;
+#[path = "../coffee-cli/tests/support/processes.rs"]
+mod processes;
 #[path = "../examples/game_reviews/records.rs"]
 mod records;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, thread, time::Instant};
 
 use coffee::{
     core::{
@@ -23,7 +26,10 @@ use coffee::{
         rejection::Line,
         value::Text,
     },
+    mom::testing::proxy::Proxy,
     nodes::{
+        Stop,
+        client::{Client, ClientOptions},
         input::Table,
         job::Job,
         simulation::{Answer, Simulation},
@@ -34,6 +40,7 @@ use self::{
     data::{Data, SENTENCES},
     operators::{AtOrAbove, Counted, First, NearestRank, is_english},
     plan::{Asked, Sinks, plan},
+    processes::{Cluster, DEADLINE, broker, command, example},
     records::{Answers, AppId, Mapped, ReviewId},
 };
 
@@ -57,6 +64,12 @@ fn asked(seed: u64) -> Asked {
     }
 }
 
+/// The job of a client over the tables in a folder.
+fn job(topology: &Arc<Topology>, asked: &Asked, folder: &Path) -> Job<'static> {
+    let table = |name| Table::open(folder, name).unwrap();
+    Job::new(topology, asked).unwrap().table(table("games")).table(table("reviews"))
+}
+
 #[test]
 fn it_agrees_with_plain_loops_under_any_placement() {
     let placements = [(false, 1, 1), (false, 3, 1), (true, 1, 1), (true, 2, 2)].map(|(a, s, r)| topology(a, s, r));
@@ -66,11 +79,7 @@ fn it_agrees_with_plain_loops_under_any_placement() {
         data.write(folder.path()).unwrap();
         let expected = plain::answers(&data, &asked).unwrap();
         for (topology, sinks) in &placements {
-            let job = Job::new(topology, &asked).unwrap().chunk_bytes(1000);
-            let job = ["games", "reviews"]
-                .into_iter()
-                .fold(job, |job, table| job.table(Table::open(folder.path(), table).unwrap()));
-            let outcome = job.run_embedded().unwrap();
+            let outcome = job(topology, &asked, folder.path()).chunk_bytes(1000).run_embedded().unwrap();
             assert_eq!(sinks.answers(&outcome).unwrap(), expected, "seed {seed}, {:?}", topology.stages().len());
         }
     }
@@ -164,4 +173,44 @@ fn its_own_operators_keep_the_laws() {
         let by_app = coffee::prelude::GroupBy::new(|review: &Mapped| Some(review.app), First);
         laws::aggregator(&by_app, &reviews, cut, swap).unwrap();
     }
+}
+
+#[test]
+fn nodes_that_are_killed_while_clients_send_do_not_show() {
+    let (broker, state) = (broker(), tempfile::tempdir().unwrap());
+    let mut up = command(example("game_reviews"));
+    up.args(["up", "--listen", "127.0.0.1:0", "--shards", "2", "--state"]).arg(state.path());
+    up.env("COFFEE_BROKER", broker.url());
+    let cluster = Cluster::start_by(up, state);
+    let (topology, sinks) = topology(false, 2, 1);
+    for seed in 0..3 {
+        // One of each kind; of the workers one that has what clients send in hand.
+        let mut doomed = ["gateway-0", "query-node", "results-node", ["level-1.0", "level-1.1"][seed as usize % 2]];
+        fastrand::Rng::with_seed(seed).shuffle(&mut doomed);
+        let (data, folder) = (Data::of_seed(seed, 200, 25_000), tempfile::tempdir().unwrap());
+        data.write(folder.path()).unwrap();
+        let proxy = Proxy::start(cluster.gateways.parse().unwrap()).unwrap();
+        let client = Client::new(ClientOptions::new(vec![proxy.address().to_string()]));
+        let asked: Vec<_> = (0..3).map(|number| asked(10 * seed + number)).collect();
+        let jobs: Vec<_> = asked.iter().map(|asked| job(&topology, asked, folder.path()).chunk_bytes(70_000)).collect();
+        let bytes: u64 = jobs.iter().map(Job::bytes).sum();
+        let answers = thread::scope(|scope| {
+            let (client, sinks) = (&client, &sinks);
+            let run = |job| scope.spawn(move || sinks.answers(&client.run(job, &Stop::new()).unwrap()));
+            let clients: Vec<_> = jobs.iter().map(run).collect();
+            for (part, node) in (1..).zip(doomed) {
+                let sent = bytes * part / (doomed.len() as u64 + 1);
+                assert!(proxy.wait_for_bytes_up(sent, Instant::now() + DEADLINE), "{node}");
+                // It dies with what the nodes have in hand; the clients have more, and send it to the one in its place.
+                proxy.pause();
+                cluster.kill(node);
+                proxy.resume();
+            }
+            clients.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>()
+        });
+        for (asked, answers) in asked.iter().zip(answers) {
+            assert_eq!(answers, plain::answers(&data, asked).unwrap(), "seed {seed}");
+        }
+    }
+    cluster.stop();
 }

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! cargo run --release --example game_reviews -- [URL] [SEED]    memory: without a URL; amqp://guest:guest@localhost/ is a RabbitMQ
+//! cargo run --release --example game_reviews -- up --broker amqp://guest:guest@localhost/    each node a process of its own
 //! ```
 
 mod data;
@@ -18,12 +19,13 @@ use std::{
     error::Error,
     io,
     path::Path,
+    process::ExitCode,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use coffee::{mom, nodes::input::Table, prelude::*};
+use coffee::{cli::Application, mom, nodes::input::Table, prelude::*};
 
 use self::{data::Data, plan::Asked, records::Answers};
 
@@ -37,14 +39,28 @@ static CLIENTS: [Asked; 3] = [
 /// Whatever goes wrong, on any thread.
 type Failure = Box<dyn Error + Send + Sync>;
 
-fn main() -> Result<(), Failure> {
-    let url = env::args().nth(1).unwrap_or("memory:".to_owned());
+fn main() -> ExitCode {
+    let first = env::args().nth(1).unwrap_or("memory:".to_owned());
+    if !first.contains(':') {
+        return Application::new("game-reviews", || Ok(plan::plan()?.0)).main();
+    }
+    match demonstrate(&first) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("game_reviews: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Has all clients answered, and compares.
+fn demonstrate(url: &str) -> Result<(), Failure> {
     let seed = env::args().nth(2).map_or(Ok(7), |seed| seed.parse())?;
     let data = Data::of_seed(seed, 200, 6_000);
     let folder = tempfile::tempdir()?;
     data.write(folder.path())?;
 
-    let answers = by_a_cluster(&url, folder.path())?;
+    let answers = by_a_cluster(url, folder.path())?;
     for (asked, answer) in CLIENTS.iter().zip(&answers) {
         assert_eq!(*answer, plain::answers(&data, asked)?);
     }
