@@ -2,26 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../coffee-cli/tests/support/processes.rs"]
+mod processes;
+
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use coffee::mom::testing::rabbitmq::TestBroker;
+use processes::{command, example};
 
-/// Examples are built along with all tests of the package, into a folder beside theirs.
-fn program(example: &str) -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let program = own.parent().and_then(|deps| deps.parent()).unwrap().join("examples").join(example);
-    assert!(program.exists(), "{example} is not built: cargo build --examples does it, as cargo test of all tests");
-    program
-}
-
-fn run(example: &str, arguments: &[&str]) {
+fn run(name: &str, arguments: &[&str]) {
     let rabbitmq = TestBroker::shared().unwrap();
     for url in ["memory:", rabbitmq.url()] {
-        let output = Command::new(program(example)).arg(url).args(arguments).output().unwrap();
+        let output = command(example(name)).arg(url).args(arguments).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{example} failed with {arguments:?}: {told}");
+        assert!(output.status.success(), "{name} failed with {arguments:?}: {told}");
     }
 }
 
@@ -65,13 +60,15 @@ fn lottery_of_many_processes() {
     let rabbitmq = TestBroker::shared().unwrap();
     let arguments = ["--agencies", "3", "--bets", "500", "--seed", "4"];
     for url in ["memory:", rabbitmq.url()] {
-        let mut server = Command::new(program("lottery"));
-        let mut server = server.args(["server", url]).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let mut server = command(example("lottery"));
+        server.args(["server", url, "--state"]).arg(state.path()).args(arguments);
+        let mut server = server.stdout(Stdio::piped()).spawn().unwrap();
         let mut told = BufReader::new(server.stdout.take().unwrap()).lines();
         let first = told.next().unwrap().unwrap();
         let address = first.strip_prefix("listening ").unwrap();
         let agency = |number| {
-            let mut agency = Command::new(program("lottery"));
+            let mut agency = command(example("lottery"));
             agency.args(["agency", number, "--server", address]).args(arguments).stdout(Stdio::null()).spawn().unwrap()
         };
         for mut agency in ["0", "1", "2"].map(agency) {

@@ -31,7 +31,7 @@ use coffee::mom::faults::{FaultPlan, FaultyBroker};
 use coffee::mom::testing::proxy::Proxy;
 use coffee::mom::testing::rabbitmq::TestBroker;
 use coffee::mom::{Broker, Host, MemoryBroker, MessageMiddleware, RabbitBroker, RabbitConfig, open};
-use ledger::Account;
+use ledger::{Account, Ledger};
 use server::{Options, Server};
 use wire::{MAX_REPLY, MAX_REQUEST, Reply, Request, Results, WireError};
 
@@ -55,7 +55,9 @@ fn start(broker: Arc<dyn Broker>, seed: u64, agencies: u16) -> Server {
 
 fn open_for(sale: Duration, broker: Arc<dyn Broker>, seed: u64, agencies: u16) -> Server {
     let options = Options { agencies, winning: draw::winning_number(seed), silence: Duration::from_secs(5), sale };
-    Server::start(broker, SocketAddr::from(([127, 0, 0, 1], 0)), options).unwrap()
+    // The folder's name goes at once, its file with the server.
+    let ledger = Ledger::open(tempfile::tempdir().unwrap().path()).unwrap();
+    Server::start(broker, ledger, SocketAddr::from(([127, 0, 0, 1], 0)), options).unwrap()
 }
 
 /// An agency that does as it should, and checks what it is told. Before each batch it lets things happen.
@@ -219,7 +221,7 @@ fn a_batch_is_acknowledged_once_it_is_stored() {
             let accounts = scope.spawn(|| server.run().unwrap());
             let sends = scope.spawn(|| {
                 agency.send(0, batches[0].clone()).unwrap();
-                assert!(server.office.ledger.accounts(0)[0].bets >= sold[0]);
+                assert!(server.office.ledger.account(0, 0).unwrap().bets >= sold[0]);
                 agency.finish(Results::Asked)
             });
             let stream = TcpStream::connect(server.address()).unwrap();

@@ -1,5 +1,6 @@
 //! An agency: sends its bets in batches, and learns of its winners. A lost connection costs it time alone.
 
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -107,6 +108,10 @@ impl Agency {
             return talk(stream, request, self.deadline);
         }
         let stream = TcpStream::connect_timeout(&self.server, self.deadline.saturating_duration_since(Instant::now()))?;
+        if stream.local_addr()? == self.server {
+            // Where nobody listens, a connection to a port of this machine may be given the same port, and meet itself.
+            return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
+        }
         match talk(&stream, &Request::Hello { agency: self.number }, self.deadline)? {
             Reply::Welcome => talk(self.stream.insert(stream), request, self.deadline),
             other => Ok(other),

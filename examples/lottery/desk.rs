@@ -21,8 +21,9 @@ struct State {
 }
 
 impl Desk {
-    pub fn new() -> Self {
-        let state = State { heard: Instant::now(), in_hand: 0, ended: false, winners: None, gone_home: false };
+    /// The desk of an agency that is just heard of, or that sells no more already.
+    pub fn new(ended: bool) -> Self {
+        let state = State { heard: Instant::now(), in_hand: 0, ended, winners: None, gone_home: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -37,12 +38,12 @@ impl Desk {
         answer
     }
 
-    /// The agency says that it has ended its bets.
+    /// The agency has ended its bets, and the ledger knows it.
     pub fn end(&self) {
         self.change(|state| state.ended = true);
     }
 
-    /// Waits until it has said so: true. False: it was silent for too long, or the sale closes.
+    /// Waits until it has ended them: true. False: it was silent for too long, or the sale closes.
     pub fn wait_for_end(&self, silence: Duration, closing: Instant) -> bool {
         let mut state = self.state.lock();
         while !state.ended {

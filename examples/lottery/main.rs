@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo run --example lottery -- [URL] [--seed N] [--agencies N] [--bets N]    all in one process
-//! cargo run --example lottery -- server [URL] --listen ADDRESS                  or the server alone,
+//! cargo run --example lottery -- server [URL] --state FOLDER --listen ADDRESS   or the server alone,
 //! cargo run --example lottery -- agency 0 --server ADDRESS                      and each agency
 //! ```
 //!
@@ -12,8 +12,11 @@
 //! - A batch is valid as a whole or refused as a whole. It is stored once it is in the ledger: the session has sent it
 //!   to the queue, with the broker's confirm, and the storage worker has taken it from there. Only then the agency is
 //!   told so. What is not known to be stored is sent again, under the same number, and counts once.
+//! - All of them may be killed and started again. The ledger is a file, and what has not come there yet is in the queue or
+//!   with its agency, which has not been told that it is stored. An agency begins anew with its first batch. A server goes on
+//!   with its ledger: who has ended stays so, the others are waited for as at first, and a draw that was made stays.
 //! - An agency has ended its bets when it says so. One that is silent for five seconds, whatever the reason, or has not
-//!   ended its bets when the sale closes, is counted as gone: what it has stored counts, no more is taken, and nobody
+//!   ended its bets when the sale closes, after a minute, is counted as gone: what it has stored counts, no more is taken, and nobody
 //!   waits for it.
 //! - When an agency has ended or is gone, its clerk has no more of it stored, and comes to the meeting of all clerks,
 //!   which is a barrier over the broker: so the draw is made when the last agency is done, over all that was ever
@@ -32,14 +35,19 @@ mod session;
 mod wire;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use agency::Agency;
 use clap::{Args, Parser, Subcommand};
 use coffee_mom::open;
+use ledger::Ledger;
 use server::{Failure, Options, Server};
 use wire::Results;
+
+/// How long an agency may be silent, in seconds.
+const SILENCE: u64 = 5;
 
 /// How long an agency tries.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -67,6 +75,12 @@ enum Role {
         /// Where agencies connect to.
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
+        /// The folder of its ledger. One that has died goes on by it.
+        #[arg(long)]
+        state: PathBuf,
+        /// An agency that says nothing for so many seconds is gone; the sale lasts twelve times as long.
+        #[arg(long, default_value_t = SILENCE)]
+        silence: u64,
     },
     /// One agency.
     Agency {
@@ -96,20 +110,23 @@ fn main() -> Result<(), Failure> {
     let Command { role, lottery, url } = Command::parse();
     match role {
         None => all(&url, &lottery),
-        Some(Role::Server { url, lottery, listen }) => serve(&start(&url, &lottery, listen)?),
+        Some(Role::Server { url, lottery, listen, state, silence }) => {
+            serve(&start(&url, &lottery, listen, &state, silence)?)
+        }
         Some(Role::Agency { number, lottery, server }) => take_part(&lottery, server, number),
     }
 }
 
-fn start(url: &str, lottery: &Lottery, listen: SocketAddr) -> Result<Server, Failure> {
+fn start(url: &str, lottery: &Lottery, listen: SocketAddr, state: &Path, silence: u64) -> Result<Server, Failure> {
     let broker = open(url, Instant::now() + Duration::from_secs(30))?;
+    let silence = Duration::from_secs(silence);
     let options = Options {
         agencies: lottery.agencies,
         winning: draw::winning_number(lottery.seed),
-        silence: Duration::from_secs(5),
-        sale: Duration::from_secs(60),
+        silence,
+        sale: 12 * silence,
     };
-    Server::start(broker, listen, options)
+    Server::start(broker, Ledger::open(state)?, listen, options)
 }
 
 fn serve(server: &Server) -> Result<(), Failure> {
@@ -135,7 +152,8 @@ fn take_part(lottery: &Lottery, server: SocketAddr, number: u16) -> Result<(), F
 }
 
 fn all(url: &str, lottery: &Lottery) -> Result<(), Failure> {
-    let server = start(url, lottery, SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let state = tempfile::tempdir()?;
+    let server = start(url, lottery, SocketAddr::from(([127, 0, 0, 1], 0)), state.path(), SILENCE)?;
     let address = server.address();
     thread::scope(|scope| {
         let mut agencies = Vec::new();

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use coffee_mom::{Broker, Delivery, Endpoint, EndpointOptions, MessageMiddleware, Name, QueueSpec, Verdict};
 
 use crate::desk::Desk;
-use crate::ledger::{Account, Ledger};
+use crate::ledger::{Account, Ledger, LedgerError};
 use crate::session::Office;
 
 /// Why there is no draw.
@@ -51,7 +51,7 @@ pub struct Server {
     /// What its sessions share.
     pub office: Office,
     closing: Instant,
-    /// The name under which the clerks meet.
+    /// The name under which the clerks meet: this server's own, as those of one that has died may not count.
     meeting: Name,
     /// Sessions that there are.
     sessions: AtomicUsize,
@@ -60,36 +60,32 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at an address, and starts the storage worker at a queue of its own. The sale begins.
+    /// Listens at an address, and starts the storage worker at the lottery's queue. The sale begins, or goes on: agencies
+    /// that are closed in the ledger stay so, the others have as much time as at first.
     ///
     /// # Errors
-    /// The address or the broker can't be used.
-    pub fn start(broker: Arc<dyn Broker>, address: SocketAddr, options: Options) -> Result<Self, Failure> {
+    /// The address, the broker or the ledger can't be used.
+    pub fn start(
+        broker: Arc<dyn Broker>,
+        ledger: Ledger,
+        address: SocketAddr,
+        options: Options,
+    ) -> Result<Self, Failure> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        let name = Name::new(&format!("lottery-{}", UNIX_EPOCH.elapsed()?.as_nanos()))?;
-        // Durable, so that a lost connection takes nothing with it.
-        let bets = Endpoint::queue(Arc::clone(&broker), &QueueSpec::named(name.clone()), EndpointOptions::default())?;
-        let ledger = Arc::new(Ledger::new(options.agencies));
+        let meeting = Name::new(&format!("{}-{}", ledger.name(), UNIX_EPOCH.elapsed()?.as_nanos()))?;
+        // Durable, so that neither a lost connection nor a server that dies takes anything with it.
+        let queue = QueueSpec::named(Name::new(ledger.name())?);
+        let bets = Endpoint::queue(Arc::clone(&broker), &queue, EndpointOptions::default())?;
+        let desk = |agency| Ok(Desk::new(ledger.is_closed(agency)?));
+        let desks = (0..options.agencies).map(desk).collect::<Result<_, LedgerError>>()?;
+        let ledger = Arc::new(ledger);
         let storage = Arc::clone(&ledger);
-        let store = move |batch: &Delivery| match postcard::from_bytes(&batch.message.body) {
-            Ok(batch) => {
-                storage.store(batch);
-                Verdict::Ack
-            }
-            Err(_) => Verdict::DeadLetter, // somebody else's message
-        };
-        bets.start_consuming(Box::new(store), Instant::now() + SETUP)?;
+        bets.start_consuming(Box::new(move |batch: &Delivery| store(&storage, batch)), Instant::now() + SETUP)?;
         let closing = Instant::now() + options.sale;
-        let office = Office {
-            bets,
-            ledger,
-            desks: (0..options.agencies).map(|_| Desk::new()).collect(),
-            silence: options.silence,
-            over: closing + SETUP,
-        };
+        let office = Office { bets, ledger, desks, silence: options.silence, over: closing + SETUP };
         let (sessions, over) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Ok(Self { listener, address, options, broker, office, closing, meeting: name, sessions, over })
+        Ok(Self { listener, address, options, broker, office, closing, meeting, sessions, over })
     }
 
     /// Where agencies connect to.
@@ -101,7 +97,7 @@ impl Server {
     /// since; then closes the connection to the broker, so it runs once. Ok: what became of each agency.
     ///
     /// # Errors
-    /// The clerks could not meet, or a thread not be started: there was no draw.
+    /// The clerks could not meet, a thread not be started or the ledger not be written: a server that is started again goes on.
     pub fn run(&self) -> Result<Vec<Account>, Failure> {
         thread::scope(|scope| {
             let door = || self.open_door(scope);
@@ -110,8 +106,11 @@ impl Server {
             self.over.store(true, Ordering::Relaxed);
             drop(TcpStream::connect_timeout(&self.address, SETUP)); // so that the door looks up
             let deadline = Instant::now() + SETUP;
-            if let Err(error) = self.office.bets.delete(deadline) {
-                eprintln!("the queue {} is left behind: {error}", self.meeting);
+            // Without a draw, it waits for the next server.
+            if accounts.is_ok()
+                && let Err(error) = self.office.bets.delete(deadline)
+            {
+                eprintln!("the queue {} is left behind: {error}", self.office.ledger.name());
             }
             // A clerk who has missed the meeting waits for it no longer.
             if let Err(error) = self.broker.close(deadline) {
@@ -153,36 +152,57 @@ impl Server {
 
     fn start_clerks<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> Result<(), Failure> {
         for agency in 0..self.options.agencies {
-            Builder::new().name(format!("clerk {agency}")).spawn_scoped(scope, move || self.attend(agency))?;
+            let clerk = move || {
+                if let Err(error) = self.attend(agency) {
+                    eprintln!("clerk {agency}: {error}");
+                }
+            };
+            Builder::new().name(format!("clerk {agency}")).spawn_scoped(scope, clerk)?;
         }
         Ok(())
     }
 
-    /// The clerk of one agency. All meet over the broker, so some might as well sit at another server.
-    fn attend(&self, agency: u16) {
+    /// The clerk of one agency.
+    fn attend(&self, agency: u16) -> Result<(), Failure> {
         let Options { agencies, winning, silence, .. } = self.options;
         let (office, desk) = (&self.office, &self.office.desks[usize::from(agency)]);
-        let ended = desk.wait_for_end(silence, self.closing);
-        // Before the meeting: after it, no bet of any agency is stored, so the draw is fair.
-        office.ledger.close(agency, ended);
+        if !desk.wait_for_end(silence, self.closing) {
+            office.ledger.close(agency, false)?;
+        }
+        // It is closed before the meeting: after that no bet of any agency is stored, so the draw is fair.
+        println!("clerk {agency} comes to the meeting");
         // The first one who has met all makes the whole draw: one whose connection was lost may have missed the others,
         // who do not come back.
         match office.bets.emit_barrier(&self.meeting, agencies.into(), office.over) {
-            Ok(()) => office.publish(winning),
-            Err(error) if desk.wait_for_winners(Instant::now()).is_none() => eprintln!("clerk {agency}: {error}"),
-            Err(_) => {}
+            Ok(()) => Ok(office.publish(winning)?),
+            Err(_) if desk.wait_for_winners(Instant::now()).is_some() => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Waits until the draw is made, and for the agencies that want to know of it.
     fn see_out(&self) -> Result<Vec<Account>, Failure> {
-        let Office { ledger, desks, over, silence, .. } = &self.office;
+        let Office { desks, over, silence, .. } = &self.office;
         for desk in desks {
             desk.wait_for_winners(*over).ok_or("the clerks could not meet")?;
         }
-        let accounts = ledger.accounts(self.options.winning);
+        let accounts = self.office.draw(self.options.winning)?;
         let home = Instant::now() + *silence;
         desks.iter().zip(&accounts).filter(|(_, account)| account.ended).for_each(|(desk, _)| desk.wait_for_home(home));
         Ok(accounts)
+    }
+}
+
+/// Stores a batch, and only then lets the queue forget it.
+fn store(ledger: &Ledger, delivery: &Delivery) -> Verdict {
+    let Ok(batch) = postcard::from_bytes(&delivery.message.body) else {
+        return Verdict::DeadLetter; // somebody else's message
+    };
+    match ledger.store(&batch) {
+        Ok(()) => Verdict::Ack,
+        Err(error) => {
+            eprintln!("batch {} of agency {} stays in the queue: {error}", batch.number, batch.agency);
+            Verdict::Defer // for the next server: this one's ledger is of no more use
+        }
     }
 }
