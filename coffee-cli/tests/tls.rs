@@ -50,8 +50,9 @@ fn only_who_is_trusted_gets_answers() {
         let (code, _, error) = said(cluster.command(&[&["jobs"], flags].concat()).output().unwrap());
         assert!(code == 1 && error.contains(why) && error.lines().count() == 1, "{flags:?}: {code} {error}");
     }
-    let missing = ["jobs", "--tls-authority", text(&ours.missing())];
-    let (code, _, error) = said(cluster.command(&missing).output().unwrap());
+    let missing = ours.missing();
+    let command = ["jobs", "--tls-authority", text(&missing)];
+    let (code, _, error) = said(cluster.command(&command).output().unwrap());
     assert!(code == 2 && error.contains("could not be used for TLS"), "{code} {error}");
 
     assert_same(&cluster.submit(data.path(), &trusted), data.path(), &[], "with a certificate");
