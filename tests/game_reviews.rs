@@ -196,7 +196,7 @@ fn nodes_that_are_killed_while_clients_send_do_not_show() {
         let bytes: u64 = jobs.iter().map(Job::bytes).sum();
         let answers = thread::scope(|scope| {
             let (client, sinks) = (&client, &sinks);
-            let run = |job| scope.spawn(move || sinks.answers(&client.run(job, &Stop::new()).unwrap()));
+            let run = |job| scope.spawn(move || sinks.answers(&client.run(job, &Stop::new()).unwrap()).unwrap());
             let clients: Vec<_> = jobs.iter().map(run).collect();
             for (part, node) in (1..).zip(doomed) {
                 let sent = bytes * part / (doomed.len() as u64 + 1);
