@@ -15,7 +15,7 @@ pub struct Best<M: Maximizer> {
     /// Where each group is.
     index: HashTable<usize>,
     /// Where the last group of each slot is: few groups are found here, without a look into the index.
-    near: Vec<usize>,
+    near: Vec<u32>,
 }
 
 /// At most twice the limit of rows: sorted and cut when there are more, so that a row costs a constant on average, for
@@ -69,7 +69,7 @@ impl<M: Maximizer> Best<M> {
     fn place(&mut self, group: M::Group) -> usize {
         let slot = usize::from(hash::slot(&group));
         match self.near.get(slot) {
-            Some(at) if self.groups.get(*at).is_some_and(|(held, _)| *held == group) => *at,
+            Some(at) if self.groups.get(*at as usize).is_some_and(|(held, _)| *held == group) => *at as usize,
             _ => self.look_up(slot, group),
         }
     }
@@ -90,7 +90,8 @@ impl<M: Maximizer> Best<M> {
             }
         };
         near.resize(1 << hash::SLOT_BITS, 0);
-        if let Some(near) = near.get_mut(slot) {
+        // One so far out that it can't be noted is looked up each time.
+        if let (Some(near), Ok(at)) = (near.get_mut(slot), u32::try_from(at)) {
             *near = at;
         }
         at
