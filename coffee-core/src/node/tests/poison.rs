@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use crate::{
-    operator::{AtLeast, GroupBy, Lookup, Sum, TopBy},
+    operator::{Aggregator, AtLeast, Lookup, TopBy},
     plan::{Placement, Plan, PlanBuilder},
     source::EncodedRows,
 };
@@ -22,6 +22,8 @@ pub enum Poison {
     Columns,
     /// Where rows set out to be summed.
     Sums,
+    /// Where a second part of a sum arrives.
+    Merge,
     /// Where the best are picked: by the sender, in its emission, where it combines, else by the receiver.
     Best,
     /// In an emission.
@@ -34,6 +36,34 @@ pub const DEADLY: u8 = 7;
 impl Poison {
     fn at(self, place: Poison, deadly: bool) {
         assert!(self != place || !deadly, "poisoned");
+    }
+}
+
+/// Sums by key. A part knows whether it is poison, as a merge is not told its key.
+struct Sums(Poison);
+
+impl Aggregator for Sums {
+    type Row = Sale;
+    type Key = u8;
+    type Acc = (u64, bool);
+    type Out = (u8, u64);
+
+    fn key(&self, sale: &Sale) -> Option<u8> {
+        Some(sale.0)
+    }
+
+    fn fold(&self, acc: &mut (u64, bool), sale: &Sale) {
+        self.0.at(Poison::Sums, sale.0 == DEADLY);
+        *acc = (acc.0 + u64::from(sale.1), acc.1 || sale.0 == DEADLY);
+    }
+
+    fn merge(&self, acc: &mut (u64, bool), part: (u64, bool)) {
+        self.0.at(Poison::Merge, part.1);
+        *acc = (acc.0 + part.0, acc.1 || part.1);
+    }
+
+    fn finish(&self, key: u8, (sum, _): (u64, bool)) -> (u8, u64) {
+        (key, sum)
     }
 }
 
@@ -52,14 +82,7 @@ pub fn plan() -> Plan {
     };
     large.map("columns", columns).sink("large-sales");
     sales
-        .aggregate("sums", |p| {
-            let poison = p.2;
-            let amount = move |sale: &Sale| {
-                poison.at(Poison::Sums, sale.0 == DEADLY);
-                u64::from(sale.1)
-            };
-            GroupBy::new(|sale: &Sale| Some(sale.0), Sum::<_, u64>::new(amount))
-        })
+        .aggregate("sums", |p| Sums(p.2))
         .maximize("best", |p| {
             let poison = p.2;
             let parity = move |r: &(u8, u64)| {

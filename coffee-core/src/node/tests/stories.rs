@@ -180,3 +180,92 @@ fn nobody_emits_while_a_delivery_is_in_hand() {
     node.step(Event::Committed(*group), &mut Vec::new()).unwrap();
     assert!(node.emits().is_some());
 }
+
+/// What a node emits, each frame confirmed at once; it gives nothing up in that.
+fn emission(node: &mut ShardNode) -> Vec<Bytes> {
+    let mut frames = Vec::new();
+    while node.emits().is_some() {
+        let mut actions = Vec::new();
+        node.step(Event::Emit, &mut actions).unwrap();
+        for action in actions {
+            let Action::Publish { id, body, .. } = action else { panic!("{action:?}") };
+            frames.push(body);
+            node.step(Event::Confirmed(id), &mut Vec::new()).unwrap();
+        }
+    }
+    frames
+}
+
+/// What the stage with this index gets of a job's sales, each batch in frames of its own.
+fn arriving(topology: &Arc<Topology>, head: &JobHead, sales: &[Sale], size: usize, at: u16) -> Vec<Bytes> {
+    let mut entry = EntryNode::new(topology.clone());
+    let mut frames = Vec::new();
+    for body in chunks(topology, head, "sales", sales, size) {
+        let mut actions = Vec::new();
+        entry.step(Event::Delivery { tag: Tag(1), body }, &mut actions).unwrap();
+        entry.step(Event::Idle, &mut actions).unwrap();
+        frames.extend(actions.into_iter().filter_map(|action| match action {
+            Action::Publish { to: Target::Stage { stage, .. }, body, .. } if stage == at => Some(body),
+            _ => None,
+        }));
+    }
+    frames
+}
+
+#[test]
+fn a_merge_that_fails_loses_its_own_batch_before_the_commit_and_nothing_of_another_job() {
+    let topology = Arc::new(Topology::new(Arc::new(plan()), &placement(false, 1, 1, true)).unwrap());
+    let (at, _) = (0u16..).zip(topology.stages()).find(|(_, stage)| stage.name == "state").unwrap();
+    let new = || {
+        let scratch: MakeScratch = Box::new(|| -> Box<dyn Scratch> { Box::new(MemoryScratch::default()) });
+        ShardNode::new(topology.clone(), at, 0, scratch).giving_up()
+    };
+    let poisoned = head(&topology, Sinks::ALL, (0, 2, Poison::Merge));
+    let mut sound = head(&topology, Sinks::ALL, (0, 2, Poison::Nowhere));
+    sound.job.number = 2;
+    // The third batch brings the second part of the key, the fourth one more.
+    let sales = [(DEADLY, 1u32), (1, 2), (2, 3), (3, 4), (DEADLY, 5), (1, 6), (DEADLY, 7), (2, 8)];
+    let both = [&poisoned, &sound].map(|head| arriving(&topology, head, &sales, 2, at));
+    let [of_one, of_other] = &both;
+    let mut node = new();
+    let mut actions = Vec::new();
+    for (tag, body) in (1..).map(Tag).zip(of_one.iter().zip(of_other).flat_map(|(one, other)| [one, other])) {
+        node.step(Event::Delivery { tag, body: body.clone() }, &mut actions).unwrap();
+    }
+    let [Action::GiveUp { id, job, losses, body }] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!((*job, losses.len(), losses[0].seq), (poisoned.job, 1, 2));
+    assert_eq!(body, &of_one[2]);
+
+    let mut actions = Vec::new();
+    node.step(Event::Idle, &mut actions).unwrap();
+    assert!(actions.is_empty(), "people are to be told first: {actions:?}");
+    node.step(Event::Confirmed(*id), &mut actions).unwrap();
+    node.step(Event::Idle, &mut actions).unwrap();
+    let [Action::Commit { group, records }] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!(records.len(), of_one.len() + of_other.len());
+    node.step(Event::Committed(*group), &mut Vec::new()).unwrap();
+    let emitted = emission(&mut node);
+    let ends: Vec<_> = emitted.iter().flat_map(|body| ends(body)).collect();
+    assert_eq!(ends, [(poisoned.job, Some(2)), (sound.job, None)]);
+
+    let mut next = new();
+    for record in records.iter().rev() {
+        let mut actions = Vec::new();
+        next.step(Event::Restored(record.clone()), &mut actions).unwrap();
+        assert!(actions.is_empty(), "{actions:?}");
+    }
+    assert_eq!(emission(&mut next), emitted, "its next life decides alike");
+}
+
+/// The ends in a frame: of which job, and which batch they lack.
+fn ends(body: &Bytes) -> Vec<(JobId, Option<u64>)> {
+    let mut frame = FrameReader::new(body).unwrap();
+    let job = frame.head().unwrap().job;
+    let mut ends = Vec::new();
+    while let Some(part) = frame.part().unwrap() {
+        if let PartMeta::End { failed, .. } = part.meta {
+            ends.push((job, failed.map(|loss| loss.seq)));
+        }
+    }
+    ends
+}
