@@ -19,6 +19,11 @@ pub trait Aggregator: Send + 'static {
     /// What a finished group becomes.
     type Out: Row;
 
+    /// Promises that `merge` returns whatever the two accumulators hold, and `Eq` and `Hash` of the key whatever the keys: no
+    /// panic, no overflow that is checked, no abort. Such parts may wait and be merged with those of other batches, which for
+    /// millions of groups is much faster. Others are merged when they come, so that a merge that fails is blamed on its batch.
+    const INFALLIBLE_MERGE: bool = false;
+
     /// The row's group; `None` leaves the row out.
     fn key(&self, row: &Self::Row) -> Option<Self::Key>;
 
@@ -37,6 +42,9 @@ pub trait Measure<R>: Send + 'static {
     /// The measure's state.
     type Acc: Row + Default;
 
+    /// Promises that `merge` returns whatever the two accumulators hold: as [`Aggregator::INFALLIBLE_MERGE`].
+    const INFALLIBLE_MERGE: bool = false;
+
     /// Adds a row.
     fn fold(&self, acc: &mut Self::Acc, row: &R);
 
@@ -50,6 +58,8 @@ pub struct Count;
 
 impl<R> Measure<R> for Count {
     type Acc = u64;
+
+    const INFALLIBLE_MERGE: bool = true;
 
     #[inline]
     fn fold(&self, acc: &mut u64, _row: &R) {
@@ -97,6 +107,8 @@ where
 impl<R, A: Measure<R>, B: Measure<R>> Measure<R> for (A, B) {
     type Acc = (A::Acc, B::Acc);
 
+    const INFALLIBLE_MERGE: bool = A::INFALLIBLE_MERGE && B::INFALLIBLE_MERGE;
+
     #[inline]
     fn fold(&self, acc: &mut Self::Acc, row: &R) {
         self.0.fold(&mut acc.0, row);
@@ -136,6 +148,8 @@ where
     type Key = K;
     type Acc = M::Acc;
     type Out = (K, M::Acc);
+
+    const INFALLIBLE_MERGE: bool = M::INFALLIBLE_MERGE;
 
     #[inline]
     fn key(&self, row: &R) -> Option<K> {
