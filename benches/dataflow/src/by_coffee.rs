@@ -27,7 +27,7 @@ pub fn run(task: Task, rows: &'static [Sale], threads: usize) -> Answer {
             let parts = grouped(rows, threads, true, sum, |groups| groups.collect::<Vec<_>>());
             Answer::sums(parts.concat())
         }
-        Task::CountByUser => {
+        Task::CountByUser(_) => {
             let count = || GroupBy::new(|sale: &Sale| Some(sale.user), Count);
             let parts = grouped(rows, threads, false, count, |groups| {
                 let mut all = Digest::default();

@@ -25,7 +25,7 @@ pub fn plain(task: Task, rows: &'static [Sale], threads: usize) -> Answer {
             });
             Answer::sums(merge_maps(parts, |sum, part| *sum += part).into_iter().collect())
         }
-        Task::CountByUser => {
+        Task::CountByUser(_) => {
             let parts = on_threads(rows, threads, |rows| {
                 let mut counts: HashMap<u32, u64, RandomState> = HashMap::default();
                 rows.iter().for_each(|sale| *counts.entry(sale.user).or_default() += 1);
@@ -59,7 +59,7 @@ pub fn tailored(task: Task, rows: &'static [Sale], threads: usize) -> Option<Ans
             let sum = |store: u8| parts.iter().filter_map(|sums| sums[usize::from(store)]).reduce(|a, b| a + b);
             Some(Answer::sums((0..=u8::MAX).filter_map(|store| Some((store, sum(store)?))).collect()))
         }
-        Task::CountByUser => Some(Answer::Counts(by_partitions(rows, threads))),
+        Task::CountByUser(_) => Some(Answer::Counts(by_partitions(rows, threads))),
         Task::BestByRegion => {
             let parts = on_threads(rows, threads, |rows| {
                 let mut best: Vec<Best> = vec![Best::default(); 256];

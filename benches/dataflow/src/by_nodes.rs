@@ -36,7 +36,7 @@ pub fn run(task: Task, rows: &'static [Sale], threads: usize) -> Answer {
             let sum = Sum::<_, i64>::new(|sale: &Sale| sale.amount);
             sales.aggregate("sums", move |()| GroupBy::new(|sale: &Sale| Some(sale.store), sum)).sink("out")
         })),
-        Task::CountByUser => {
+        Task::CountByUser(_) => {
             let digests = run.rows_of(false, |sales| {
                 let counts = sales.aggregate("counts", |()| GroupBy::new(|sale: &Sale| Some(sale.user), Count));
                 counts.aggregate("digest", |()| GroupBy::new(|_: &(u32, u64)| Some(()), Digests)).sink("out")

@@ -28,7 +28,7 @@ pub fn run(task: Task, rows: &'static [Sale], threads: usize) -> Answer {
             context.execute_blocking();
             Answer::sums(sums.get().expect("an answer"))
         }
-        Task::CountByUser => {
+        Task::CountByUser(_) => {
             let digest = sales
                 .map(|sale| sale.user)
                 .group_by(|user| *user)

@@ -47,7 +47,7 @@ pub fn run(task: Task, rows: &'static [Sale], threads: usize) -> Answer {
             });
             Answer::sums(parts.into_iter().flatten().collect())
         }
-        Task::CountByUser => {
+        Task::CountByUser(_) => {
             type Counts = HashMap<u32, u64, RandomState>;
             let parts = collect(rows, threads, |sales, out| {
                 let users = sales.map(|sale| sale.user);

@@ -42,8 +42,37 @@ impl Sale {
     }
 }
 
+/// How the keys of users lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// One behind the other.
+    Dense,
+    /// All over 32 bits.
+    Sparse,
+    /// A store's number in the high byte, and the users of each from 0.
+    Packed,
+    /// Dense, and a hundredth of them has a third of the rows.
+    Skewed,
+}
+
+impl Users {
+    /// The key of one that was drawn evenly, of as many as there are.
+    fn key(self, user: u32) -> u32 {
+        const EACH: u32 = USERS / STORES;
+        match self {
+            Users::Dense => user,
+            Users::Sparse => user.wrapping_mul(0x9E37_79B1), // odd, so no two become one
+            Users::Packed => (user / EACH) << 24 | user % EACH,
+            Users::Skewed => {
+                let share = f64::from(user) / f64::from(USERS);
+                (share.powi(4) * f64::from(USERS)) as u32
+            }
+        }
+    }
+}
+
 /// So many rows by xorshift, the same on every run. They live as long as the process, as threads of all kinds share them.
-pub fn sales(rows: usize) -> &'static [Sale] {
+pub fn sales(rows: usize, users: Users) -> &'static [Sale] {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut draw = |below: u32| {
         state ^= state << 13;
@@ -51,7 +80,12 @@ pub fn sales(rows: usize) -> &'static [Sale] {
         state ^= state << 17;
         (((state >> 32) * u64::from(below)) >> 32) as u32
     };
-    let sale = |_| Sale { amount: draw(AMOUNTS).into(), user: draw(USERS), at: draw(DAY), store: draw(STORES) as u8 };
+    let sale = |_| Sale {
+        amount: draw(AMOUNTS).into(),
+        user: users.key(draw(USERS)),
+        at: draw(DAY),
+        store: draw(STORES) as u8,
+    };
     Vec::leak((0..rows).map(sale).collect())
 }
 
@@ -68,21 +102,37 @@ pub enum Task {
     /// What each store sold.
     SumByStore,
     /// How often each user bought: a digest, for which each count has to be there.
-    CountByUser,
+    CountByUser(Users),
     /// The best sales of each region.
     BestByRegion,
 }
 
 impl Task {
-    pub const ALL: [Task; 4] = [Task::TwoFilters, Task::SumByStore, Task::CountByUser, Task::BestByRegion];
+    pub const ALL: [Task; 7] = [
+        Task::TwoFilters,
+        Task::SumByStore,
+        Task::BestByRegion,
+        Task::CountByUser(Users::Dense),
+        Task::CountByUser(Users::Sparse),
+        Task::CountByUser(Users::Packed),
+        Task::CountByUser(Users::Skewed),
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Task::TwoFilters => "two filters, then count and sum",
             Task::SumByStore => "sum by 40 keys",
-            Task::CountByUser => "count by 2 M keys",
+            Task::CountByUser(Users::Dense) => "count by 2 M keys",
+            Task::CountByUser(Users::Sparse) => "count by 2 M sparse keys",
+            Task::CountByUser(Users::Packed) => "count by 2 M packed keys",
+            Task::CountByUser(Users::Skewed) => "count by skewed keys",
             Task::BestByRegion => "top 3 of 10 groups",
         }
+    }
+
+    /// How the keys lie in the rows that it is asked of.
+    pub fn users(self) -> Users {
+        if let Task::CountByUser(users) = self { users } else { Users::Dense }
     }
 }
 

@@ -24,9 +24,8 @@ const PARTITIONS: usize = 1 << 8;
 /// Bytes of groups from which on a partition is large: smaller ones stay in the second-level cache, all of them together.
 const LARGE: usize = if cfg!(test) { 1 << 6 } else { 1 << 12 }; // in tests, parts are to wait
 
-/// Bytes of parts that wait for a partition at most, of all partitions together 32 MiB. Half as much is slower by a sixth, twice as
-/// much no faster.
-const WAITING: usize = if cfg!(test) { 1 << 7 } else { 1 << 17 };
+/// Bytes of parts that wait for a partition at most; of all partitions together, 16 MiB.
+const WAITING: usize = if cfg!(test) { 1 << 7 } else { 1 << 16 };
 
 type Pair<A> = (<A as Aggregator>::Key, <A as Aggregator>::Acc);
 

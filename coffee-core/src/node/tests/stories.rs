@@ -245,7 +245,7 @@ fn a_merge_that_fails_loses_its_own_batch_before_the_commit_and_nothing_of_anoth
     assert_eq!(records.len(), of_one.len() + of_other.len());
     node.step(Event::Committed(*group), &mut Vec::new()).unwrap();
     let emitted = emission(&mut node);
-    let ends: Vec<_> = emitted.iter().flat_map(|body| ends(body)).collect();
+    let ends: Vec<_> = emitted.iter().flat_map(ends).collect();
     assert_eq!(ends, [(poisoned.job, Some(2)), (sound.job, None)]);
 
     let mut next = new();
