@@ -1,6 +1,7 @@
 //! Runs coffee-core's nodes on threads over coffee-mom's brokers, and the coffee-shop sales analytics on that.
 //! No argument parsing here.
 
+mod aside;
 mod bounded;
 pub mod chaos;
 mod chunk;
@@ -33,6 +34,7 @@ pub mod up;
 pub mod wire;
 pub mod worker;
 
+pub use aside::AsideFile;
 pub use hold::RetryPause;
 pub use pulse::{Pulse, Pulses};
 pub use scratch::FileScratch;

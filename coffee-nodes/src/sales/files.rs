@@ -6,33 +6,27 @@ use std::{
 };
 
 use coffee_core::{operator::Row, sales::ResultRow};
-use tempfile::NamedTempFile;
 
 use super::{ResultSummary, SalesError};
-use crate::embedded::Piece;
+use crate::{AsideFile, embedded::Piece};
 
 /// Rows of a result that are kept for showing.
 const SHOWN: usize = 10;
 
 /// A CSV file that is not in place yet.
-pub(super) struct AsideFile {
+pub(super) struct CsvFile {
     path: PathBuf,
-    writer: csv::Writer<NamedTempFile>,
+    writer: csv::Writer<AsideFile>,
 }
 
-impl AsideFile {
+impl CsvFile {
     pub fn create(folder: &Path, name: &str, header: &[&str]) -> Result<Self, SalesError> {
         let path = folder.join(name);
-        let failed = |error: io::Error| SalesError::Write { path: path.clone(), error };
-        let prefix = format!(".{name}.");
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix);
-        share(&mut builder);
-        let file = builder.tempfile_in(folder).map_err(failed)?;
+        let file = AsideFile::create(&path).map_err(|error| SalesError::Write { path: path.clone(), error })?;
         let writer = csv::WriterBuilder::new().buffer_capacity(256 << 10).from_writer(file);
-        let mut aside = AsideFile { path, writer };
-        aside.write(|field| header.iter().for_each(|name| field(name.as_bytes())))?;
-        Ok(aside)
+        let mut csv = CsvFile { path, writer };
+        csv.write(|field| header.iter().for_each(|name| field(name.as_bytes())))?;
+        Ok(csv)
     }
 
     /// Writes a record, whose fields `fields` passes on.
@@ -48,26 +42,14 @@ impl AsideFile {
 
     /// Puts the file in place, over one that may be there.
     pub fn put_in_place(self) -> Result<PathBuf, SalesError> {
-        let AsideFile { path, writer } = self;
-        let failed = |error: io::Error| SalesError::Write { path: path.clone(), error };
-        let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
-        Ok(path)
+        let CsvFile { path, writer } = self;
+        let file = writer.into_inner().map_err(|error| error.into_error());
+        file.and_then(AsideFile::put_in_place).map_err(|error| SalesError::Write { path, error })
     }
 
     fn failed(&self, error: io::Error) -> SalesError {
         SalesError::Write { path: self.path.clone(), error }
     }
-}
-
-/// Temporary files are made for their owner alone; a result has the permissions that the user's umask gives a file.
-fn share(builder: &mut tempfile::Builder<'_, '_>) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let _ = builder;
 }
 
 /// Removes a file of an earlier run.
@@ -90,14 +72,14 @@ pub(super) trait TakeResult {
 /// Writes a result's rows as CSV.
 pub(super) struct ResultFile<R> {
     sink: String,
-    file: AsideFile,
+    file: CsvFile,
     rows: u64,
     shown: Vec<R>,
 }
 
 impl<R: Row + ResultRow> ResultFile<R> {
     pub fn create(folder: &Path, sink: &str) -> Result<Self, SalesError> {
-        let file = AsideFile::create(folder, &file_name(sink), R::HEADER)?;
+        let file = CsvFile::create(folder, &file_name(sink), R::HEADER)?;
         Ok(ResultFile { sink: sink.to_owned(), file, rows: 0, shown: Vec::new() })
     }
 }

@@ -7,7 +7,7 @@ use coffee_core::{
     rejection::{Line, RAW_LIMIT},
 };
 
-use super::{SalesError, files::AsideFile, tables};
+use super::{SalesError, files::CsvFile, tables};
 use crate::input::{Table, lines};
 
 pub(super) const FILE: &str = "rejected.csv";
@@ -17,12 +17,12 @@ pub(super) fn write(
     folder: &Path,
     mut rows: Vec<RejectedRow>,
     opened: &[Table],
-) -> Result<Option<AsideFile>, SalesError> {
+) -> Result<Option<CsvFile>, SalesError> {
     if rows.is_empty() {
         return Ok(None);
     }
     fill_in(&mut rows, opened)?;
-    let mut file = AsideFile::create(folder, FILE, &["file", "line", "column", "reason", "raw"])?;
+    let mut file = CsvFile::create(folder, FILE, &["file", "line", "column", "reason", "raw"])?;
     for RejectedRow { source, rejection } in &rows {
         let table = opened.iter().find(|table| table.name() == source);
         let name = table.map(|table| tables::file_name(table, rejection.line.file)).unwrap_or_default();

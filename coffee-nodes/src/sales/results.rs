@@ -15,7 +15,7 @@ use coffee_core::{
 
 use super::{
     ResultSummary, SalesError,
-    files::{self, AsideFile, ResultFile, TakeResult},
+    files::{self, CsvFile, ResultFile, TakeResult},
     rejected,
 };
 use crate::{embedded::Piece, input::Table};
@@ -88,6 +88,6 @@ impl<'a> Results<'a> {
         for old in absent.into_iter().chain(none_rejected) {
             files::remove(&self.folder.join(old))?;
         }
-        Ok((results, rejected.map(AsideFile::put_in_place).transpose()?))
+        Ok((results, rejected.map(CsvFile::put_in_place).transpose()?))
     }
 }
