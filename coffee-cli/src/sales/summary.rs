@@ -74,6 +74,7 @@ mod tests {
             tables: vec![table("transactions", 2_000_000, 0, 0), table("stores", 10, 0, 0)],
             operators: vec![OperatorSummary { name: "year".into(), rows_in: 2_000_000, rows_out: 1 }],
             results: Vec::new(),
+            missing: Vec::new(),
             rejected_file: None,
             rejected_unlisted: 0,
             bytes: 250_000_000,

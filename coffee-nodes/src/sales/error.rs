@@ -13,6 +13,7 @@ use coffee_core::{
     sales::QueryError,
 };
 
+use super::Summary;
 use crate::{
     client::ClientError,
     embedded::EmbeddedError,
@@ -91,8 +92,8 @@ pub enum SalesError {
     #[error(transparent)]
     Client(Box<ClientError>),
     /// Some results of the job can't be had, though others can.
-    #[error("not all results can be had: {0}")]
-    NoResult(String),
+    #[error("not all results can be had: {}", .0.reasons())]
+    NoResult(Box<Summary>),
 }
 
 impl SalesError {

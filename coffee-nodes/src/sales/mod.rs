@@ -21,4 +21,4 @@ pub use queries::{Queries, UnknownQuery};
 pub use request::{Request, check_parameters};
 pub use run::{RunOptions, run};
 pub use submit::{SubmitOptions, submit, upload};
-pub use summary::{OperatorSummary, ResultSummary, Summary, TableSummary};
+pub use summary::{MissingResult, OperatorSummary, ResultSummary, Summary, TableSummary};

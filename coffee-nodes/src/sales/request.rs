@@ -104,6 +104,7 @@ impl<'a> Checked<'a> {
             tables: summary::tables(self.plan(), report, &self.tables),
             operators: summary::operators(report),
             results,
+            missing: Vec::new(),
             rejected_file,
             rejected_unlisted: report.rejected_unlisted(),
             bytes: self.bytes(),

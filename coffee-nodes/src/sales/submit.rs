@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use coffee_core::frame::JobId;
 
-use super::{Progress, Request, SalesError, Summary, request::Checked};
+use super::{MissingResult, Progress, Request, SalesError, Summary, request::Checked};
 use crate::{
     Stop,
     client::{Client, ClientOptions, Event},
@@ -26,8 +26,8 @@ pub struct SubmitOptions {
 ///
 /// # Errors
 /// [`SalesError::is_before_work`] tells what was found before any work from what happened in it. After
-/// [`SalesError::NoResult`] the files of the other queries are in place; after any other error no file has changed, unless
-/// it was in putting them in place. An interrupted job is left to be gone on with.
+/// [`SalesError::NoResult`], which has the summary, the files of the other queries are in place; after any other error no
+/// file has changed, unless it was in putting them in place. An interrupted job is left to be gone on with.
 pub fn submit(
     options: &SubmitOptions,
     progress: &Progress,
@@ -44,14 +44,14 @@ pub fn submit(
             Event::Piece(piece) => results.take(&piece)?,
             Event::NoResult { sink, reason } => {
                 results.give_up(sink);
-                missing.push(format!("{sink}: {reason}"));
+                missing.push(MissingResult { name: sink.to_owned(), reason: reason.to_string() });
             }
             other => show(&other, progress, on_job),
         }
         Ok(())
     })?;
-    let summary = checked.finish(results, &report, start)?;
-    if missing.is_empty() { Ok(summary) } else { Err(SalesError::NoResult(missing.join("; "))) }
+    let summary = Summary { missing, ..checked.finish(results, &report, start)? };
+    if summary.missing.is_empty() { Ok(summary) } else { Err(SalesError::NoResult(Box::new(summary))) }
 }
 
 /// Submits a job and leaves it to the cluster once all of its data is there; [`submit`] fetches its results. `on_job` is told

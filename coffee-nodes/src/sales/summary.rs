@@ -15,6 +15,8 @@ pub struct Summary {
     pub operators: Vec<OperatorSummary>,
     /// By result.
     pub results: Vec<ResultSummary>,
+    /// The results that were asked for and can't be had.
+    pub missing: Vec<MissingResult>,
     /// The list of rejected rows, where there are any.
     pub rejected_file: Option<PathBuf>,
     /// How many rejected rows that list leaves out.
@@ -64,7 +66,23 @@ pub struct ResultSummary {
     pub file: PathBuf,
 }
 
+/// A result that can't be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingResult {
+    /// The result.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
 impl Summary {
+    /// Which results can't be had, and why, in one line.
+    pub(super) fn reasons(&self) -> String {
+        let reasons: Vec<String> =
+            self.missing.iter().map(|result| format!("{}: {}", result.name, result.reason)).collect();
+        reasons.join("; ")
+    }
+
     /// Rows read, of all tables.
     pub fn rows(&self) -> u64 {
         self.tables.iter().map(|table| table.rows).sum()
