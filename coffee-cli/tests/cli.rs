@@ -23,7 +23,7 @@ fn help_has_an_example_each_and_all_flags() {
         "{help}"
     );
     for (command, flags) in [
-        ("run", "out queries years from to min-amount top placement threads strict quiet verbose"),
+        ("run", "out queries years from to min-amount top placement threads strict report quiet verbose"),
         ("generate", "months transactions users seed"),
         ("completions", "help"),
     ] {

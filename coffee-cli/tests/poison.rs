@@ -70,8 +70,10 @@ fn queries_that_depend_on_a_batch_that_can_t_be_read_fail_and_the_others_are_exa
     let (shared, data) = (broker(), Data::generated(8, 60_000, &["2024-05", "2025-02"]));
     let cluster = Cluster::start(&shared, &["--name", NAME]);
     let before = processes(&cluster);
-    let out = tempfile::tempdir().unwrap();
-    let mut child = cluster.submitting(data.path(), out.path(), &[]);
+    let (out, report) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let page = report.path().join("page.html");
+    let reported = ["--report", page.to_str().unwrap()];
+    let mut child = cluster.submitting(data.path(), out.path(), &reported);
     let job = job_of(&mut child);
     kill("STOP", child.id());
 
@@ -100,12 +102,16 @@ fn queries_that_depend_on_a_batch_that_can_t_be_read_fail_and_the_others_are_exa
     let mut expected = files(run(data.path(), &[]).out.path());
     expected.retain(|name, _| !name.starts_with("q2"));
     assert_eq!(files(got.out.path()), expected);
+    let shown = fs::read_to_string(&page).unwrap();
+    assert!(shown.contains(&format!("There is no answer: {reason}")) && shown.contains("All "), "{shown}");
+    assert_eq!(shown.matches("There is no answer").count(), 2, "{shown}");
     let said = cluster.says(&["jobs", &job]);
     assert!(said.contains("without q2_best_selling, q2_most_profit"), "{said}");
     assert!(said.contains("groups.0: gave up batch 4 of transaction_items (the frame is in "), "{said}");
 
-    let next = cluster.submit(data.path(), &[]);
+    let next = cluster.submit(data.path(), &reported);
     assert_eq!(files(next.out.path()), files(run(data.path(), &[]).out.path()), "the next job has nothing of it");
+    assert!(!fs::read_to_string(&page).unwrap().contains("There is no answer"));
     assert_eq!(processes(&cluster), before, "no node has died");
     query.close(soon()).unwrap();
     connection.close(soon()).unwrap();

@@ -5,6 +5,7 @@ mod failure;
 mod generate;
 mod progress;
 mod query_args;
+mod report;
 mod run;
 mod submit;
 mod summary;

@@ -7,7 +7,7 @@ use coffee_core::plan::Placement;
 use coffee_nodes::sales::{Progress, Request, RunOptions, SalesError};
 use log::info;
 
-use super::{progress::ProgressDisplay, query_args::QueryArgs, summary, tables};
+use super::{progress::ProgressDisplay, query_args::QueryArgs, report::ReportArgs, summary, tables};
 use crate::{application::Application, command_line::Context, failure::Failure, signals};
 
 /// Answers the queries in one process
@@ -34,6 +34,8 @@ pub struct RunArgs {
     /// Fails at the first row that can't be read
     #[arg(long, env = "COFFEE_STRICT", value_parser = BoolishValueParser::new())]
     strict: bool,
+    #[command(flatten)]
+    report: ReportArgs,
     /// Shows no progress, tables or summary; errors all the same
     #[arg(long, env = "COFFEE_QUIET", value_parser = BoolishValueParser::new())]
     quiet: bool,
@@ -41,6 +43,7 @@ pub struct RunArgs {
 
 pub fn run(args: &RunArgs, context: &Context<'_>) -> Result<(), Failure> {
     let options = options(args, context.application)?;
+    let report = args.report.create()?;
     let progress = Progress::default();
     let stop = signals::stop_on_interrupt()?;
     let Request { queries, data, out, .. } = &options.request;
@@ -49,10 +52,12 @@ pub fn run(args: &RunArgs, context: &Context<'_>) -> Result<(), Failure> {
     let display = if args.quiet { None } else { ProgressDisplay::start(&progress) };
     let done = coffee_nodes::sales::run(&options, &progress, &stop);
     drop(display);
+    let reported = report.write(&options.request, &done);
     let summary = done.map_err(|error| match error {
         SalesError::Placement(_) => Failure::from(error).about(&args.placement),
         error => error.into(),
     })?;
+    reported?;
     if args.quiet {
         return Ok(());
     }

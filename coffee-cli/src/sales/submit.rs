@@ -16,7 +16,7 @@ use coffee_nodes::{
     sales::{self, Progress, Request, SalesError, SubmitOptions},
 };
 
-use super::{progress::ProgressDisplay, query_args::QueryArgs, summary, tables};
+use super::{progress::ProgressDisplay, query_args::QueryArgs, report::ReportArgs, summary, tables};
 use crate::{
     commands::jobs::{GatewaysArgs, UNREACHABLE},
     failure::{Failure, INTERRUPTED},
@@ -42,12 +42,14 @@ pub struct SubmitArgs {
     /// A job that was begun before with the same data and flags: to go on with it, or to fetch its results again
     #[arg(long, env = "COFFEE_JOB", value_name = "ID")]
     job: Option<JobId>,
-    /// Ends once the cluster has all data; prints the job's id on stdout. `coffee submit --job ID` fetches the results
+    /// Ends once the cluster has all data, without results or report; prints the job's id on stdout. `coffee submit --job ID` fetches the results
     #[arg(long, env = "COFFEE_DETACH", value_parser = BoolishValueParser::new())]
     detach: bool,
     /// Fails at the first row that can't be read
     #[arg(long, env = "COFFEE_STRICT", value_parser = BoolishValueParser::new())]
     strict: bool,
+    #[command(flatten)]
+    report: ReportArgs,
     /// Shows no progress, tables or summary; errors all the same
     #[arg(long, env = "COFFEE_QUIET", value_parser = BoolishValueParser::new())]
     quiet: bool,
@@ -77,9 +79,12 @@ pub fn run(args: &SubmitArgs) -> Result<(), Failure> {
         let job = uploaded.map_err(|error| interrupts.failure(error, begun, &options.client))?;
         return output::print(format!("{job}\n").as_bytes());
     }
+    let report = args.report.create()?;
     let done = sales::submit(&options, &progress, &interrupts.stop, &mut on_job);
     drop(display);
+    let reported = report.write(&options.request, &done);
     let summary = done.map_err(|error| interrupts.failure(error, begun, &options.client))?;
+    reported?;
     if args.quiet {
         return Ok(());
     }

@@ -20,9 +20,14 @@ fn show(summary: &Summary) -> String {
         aligned(&["table", "rows", "rejected", "unmatched"], tables),
         aligned(&["operator", "rows in", "rows out"], operators),
     );
-    text.extend(summary.tables.iter().filter(|table| table.unmatched > 0).map(unmatched));
-    text.extend(rejected(summary));
-    text + &speed(summary)
+    text.extend(notes(summary).map(|note| note + "\n"));
+    text
+}
+
+/// What was left out, and how fast it was: a line each.
+pub fn notes(summary: &Summary) -> impl Iterator<Item = String> {
+    let unmatched = summary.tables.iter().filter(|table| table.unmatched > 0).map(unmatched);
+    unmatched.chain(rejected(summary)).chain([speed(summary)])
 }
 
 fn row(name: &str, counts: &[u64]) -> Vec<String> {
@@ -35,7 +40,7 @@ fn unmatched(table: &TableSummary) -> String {
         1 => "1 result row that names".to_owned(),
         many => format!("{} result rows that name", HumanCount(many)),
     };
-    format!("unmatched: left out {lacked} what table {} does not have\n", table.name)
+    format!("unmatched: left out {lacked} what table {} does not have", table.name)
 }
 
 fn rejected(summary: &Summary) -> Option<String> {
@@ -45,13 +50,13 @@ fn rejected(summary: &Summary) -> Option<String> {
         0 => String::new(),
         rest => format!(", but for {} that it has no room for", HumanCount(rest)),
     };
-    Some(format!("rejected: {} rows left out, listed in {file}{rest}\n", HumanCount(all)))
+    Some(format!("rejected: {} rows left out, listed in {file}{rest}", HumanCount(all)))
 }
 
 fn speed(summary: &Summary) -> String {
     let seconds = summary.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
     format!(
-        "{} rows, {} in {seconds:.3} s: {} rows/s, {}/s\n",
+        "{} rows, {} in {seconds:.3} s: {} rows/s, {}/s",
         HumanCount(summary.rows()),
         DecimalBytes(summary.bytes),
         HumanCount(summary.rows_per_second() as u64),

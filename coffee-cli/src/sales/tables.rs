@@ -3,6 +3,7 @@
 use coffee_nodes::sales::ResultSummary;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use indicatif::HumanCount;
+use unicode_width::UnicodeWidthChar;
 
 use crate::{
     failure::Failure,
@@ -22,7 +23,7 @@ pub fn print(results: &[ResultSummary]) -> Result<(), Failure> {
 }
 
 fn show(result: &ResultSummary) -> String {
-    let rows = result.shown.iter().map(|row| row.iter().map(|text| cut(&printable(text))).collect());
+    let rows = result.shown.iter().map(|row| row.iter().map(|text| cut(&printable(text), WIDEST)).collect());
     let table = aligned(result.header, rows);
     let more = result.rows.saturating_sub(result.shown.len() as u64);
     let file = printable(&result.file.display().to_string());
@@ -56,8 +57,14 @@ fn is_number(text: &str) -> bool {
     digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || ".,".contains(c))
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(WIDEST) {
+/// The text, or as much of it as fits into so many columns: some characters take two. None is taken to need no room, so
+/// that what is cut has an end.
+pub fn cut(text: &str, widest: usize) -> String {
+    let mut ends = text.char_indices().scan(0, |width, (at, c)| {
+        *width += c.width().unwrap_or_default().max(1);
+        Some((at, *width))
+    });
+    match ends.find(|(_, width)| *width > widest) {
         Some((end, _)) => text.get(..end).unwrap_or(text).to_owned() + "…",
         None => text.to_owned(),
     }
@@ -91,8 +98,10 @@ mod tests {
     #[test]
     fn long_texts_are_cut() {
         let long = "é".repeat(100);
-        assert_eq!(cut(&long).chars().count(), WIDEST + 1);
-        assert_eq!(cut("short"), "short");
+        assert_eq!(cut(&long, WIDEST).chars().count(), WIDEST + 1);
+        assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("コーヒー", 5), "コー…", "two columns each");
+        assert_eq!(cut(&"\u{301}".repeat(100), WIDEST).chars().count(), WIDEST + 1, "no columns each");
     }
 
     #[test]
