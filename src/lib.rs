@@ -34,7 +34,7 @@ pub mod prelude {
     pub use coffee_nodes::{
         Stop,
         client::{Client, ClientError, ClientOptions},
-        embedded::{Embedded, EmbeddedError, NotAsked, Outcome, Report},
+        embedded::{Embedded, EmbeddedError, Outcome, Report, RowsError},
         job::{Job, JobError},
         local::{LocalCluster, LocalError, LocalOptions},
     };

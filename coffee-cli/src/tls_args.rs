@@ -44,10 +44,10 @@ impl GatewayTlsArgs {
 /// Whom a client trusts, and what it shows.
 #[derive(Clone, Debug, Args)]
 pub struct ClientTlsArgs {
-    /// Encrypts the connection, and trusts the system's authorities
+    /// Encrypts the connection, as each of the following flags does; trusts the system's authorities, unless one is named
     #[arg(long, env = "COFFEE_TLS", value_parser = BoolishValueParser::new())]
     tls: bool,
-    /// Encrypts the connection, and trusts the authorities in this PEM file alone
+    /// Trusts the authorities in this PEM file alone
     #[arg(long, env = "COFFEE_TLS_AUTHORITY", value_name = "FILE")]
     tls_authority: Option<PathBuf>,
     /// The name that the gateways' certificates are for, where it is not the host's
@@ -64,14 +64,12 @@ pub struct ClientTlsArgs {
 impl ClientTlsArgs {
     /// None: connections are plain.
     pub fn config(&self) -> Option<TlsConfig> {
-        if !self.tls && self.tls_authority.is_none() {
-            return None;
-        }
         let mut config = TlsConfig::default();
         config.authorities.extend(self.tls_authority.clone());
         config.server_name.clone_from(&self.tls_name);
         config.identity =
             self.client_certificate.as_ref().zip(self.client_key.as_ref()).map(|(file, key)| Identity::new(file, key));
-        Some(config)
+        // A flag that is about TLS must not be passed over where the connection is plain.
+        (self.tls || config != TlsConfig::default()).then_some(config)
     }
 }

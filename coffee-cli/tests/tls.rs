@@ -6,7 +6,7 @@
 mod certificates;
 mod support;
 
-use std::path::Path;
+use std::{io::Read, net::TcpListener, path::Path, thread};
 
 use certificates::{Certificates, SERVER_NAME};
 use support::{
@@ -55,6 +55,11 @@ fn only_who_is_trusted_gets_answers() {
     let (code, _, error) = said(cluster.command(&command).output().unwrap());
     assert!(code == 2 && error.contains("could not be used for TLS"), "{code} {error}");
 
+    // The certificate is for the address and not for that name, so the next one is tried.
+    let named = cluster.gateways.replace("127.0.0.1", "localhost");
+    let gateways = format!("{named},{}", cluster.gateways);
+    let both = [&trusted[..], &["--gateway", &gateways]].concat();
+    assert_same(&cluster.submit(data.path(), &both), data.path(), &[], "by the second gateway");
     assert_same(&cluster.submit(data.path(), &trusted), data.path(), &[], "with a certificate");
     let named = [&trusted[..], &["--tls-name", SERVER_NAME]].concat();
     assert!(cluster.says(&[&["jobs"], &named[..]].concat()).contains("done"));
@@ -62,9 +67,28 @@ fn only_who_is_trusted_gets_answers() {
 }
 
 #[test]
-fn a_key_without_its_certificate_is_bad_usage() {
-    for flags in [&["gateway", "--tls-key", "key.pem"][..], &["jobs", "--client-certificate", "cert.pem"]] {
-        let (code, _, error) = said(support::coffee().args(flags).output().unwrap());
-        assert!(code == 2 && error.lines().count() == 1, "{flags:?}: {error}");
+fn what_would_not_encrypt_is_bad_usage() {
+    let bad: [&[&str]; 3] = [
+        &["gateway", "--tls-key", "key.pem"],
+        &["jobs", "--client-certificate", "cert.pem"],
+        &["compose", "--tls-certificate", "cert.pem", "--tls-key", "key.pem"],
+    ];
+    for flags in bad {
+        let (code, out, error) = said(support::coffee().args(flags).output().unwrap());
+        assert!(code == 2 && out.is_empty() && error.lines().count() == 1, "{flags:?}: {error}");
     }
+}
+
+#[test]
+fn a_client_that_names_a_certificate_or_a_name_does_not_speak_plain() {
+    let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = plain.local_addr().unwrap().to_string();
+    let listening = thread::spawn(move || {
+        let mut said = [0; 3];
+        plain.accept().unwrap().0.read_exact(&mut said).unwrap();
+        said
+    });
+    let jobs = ["jobs", "--tls-name", SERVER_NAME, "--gateway", &address];
+    let (code, ..) = said(support::coffee().args(jobs).output().unwrap());
+    assert_eq!((code, listening.join().unwrap()), (1, [22, 3, 1]), "it begins a handshake");
 }

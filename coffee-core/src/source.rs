@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use crate::{
     codec,
+    csv::{MAX_LINE, Reason},
     operator::Row,
     rejection::{Line, Rejection},
 };
@@ -26,13 +27,16 @@ pub struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// Its lines and their places, without their line ends: LF, or CR and LF.
-    pub fn lines(&self) -> impl Iterator<Item = (Line, &'a [u8])> + use<'a> {
+    /// Its lines and their places, without their line ends: LF, CR and LF, or a last CR. Err: the rejection of a line of more than
+    /// [`MAX_LINE`] bytes, of which there may be a part only.
+    pub fn lines(&self) -> impl Iterator<Item = Result<(Line, &'a [u8]), Rejection>> + use<'a> {
         let file = self.file;
         let lines = self.data.split_inclusive(|byte| *byte == b'\n');
-        (self.first_line..).zip(lines).map(move |(number, line)| {
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            (Line { file, number }, line.strip_suffix(b"\r").unwrap_or(line))
+        (self.first_line..).zip(lines).map(move |(number, text)| {
+            let (line, text) = (Line { file, number }, text.strip_suffix(b"\n").unwrap_or(text));
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            let too_long = || Rejection::of_line(line, Reason::TooLong.to_string(), text);
+            if text.len() > MAX_LINE { Err(too_long()) } else { Ok((line, text)) }
         })
     }
 }
@@ -52,11 +56,12 @@ impl<'a> Chunk<'a> {
 ///     type Row = u64;
 ///
 ///     fn read(&mut self, chunk: &Chunk<'_>, rows: &mut Rows<'_, u64>) {
-///         for (line, text) in chunk.lines() {
-///             match str::from_utf8(text).ok().and_then(|text| text.parse().ok()) {
-///                 Some(number) => rows.push(number),
-///                 None => rows.reject(Rejection::of_line(line, "not a number", text)),
-///             }
+///         for line in chunk.lines() {
+///             let number = line.and_then(|(line, text)| {
+///                 let number = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+///                 number.ok_or_else(|| Rejection::of_line(line, "not a number", text))
+///             });
+///             rows.take(number);
 ///         }
 ///     }
 /// }
@@ -105,6 +110,15 @@ impl<'a, R> Rows<'a, R> {
     #[cold]
     pub fn reject(&mut self, rejection: Rejection) {
         self.sink.reject(rejection);
+    }
+
+    /// Adds a row, or reports that it could not be read.
+    #[inline]
+    pub fn take(&mut self, row: Result<R, Rejection>) {
+        match row {
+            Ok(row) => self.push(row),
+            Err(rejection) => self.reject(rejection),
+        }
     }
 
     /// Hands over the last, partly filled block.
@@ -167,11 +181,15 @@ mod tests {
     fn a_chunk_s_lines_have_their_numbers_and_no_line_ends() {
         let lines = |data: &[u8]| -> Vec<(u64, Vec<u8>)> {
             let chunk = Chunk { file: 3, first_line: 7, header: b"h", data };
-            assert!(chunk.lines().all(|(line, _)| line.file == 3));
-            chunk.lines().map(|(line, text)| (line.number, text.to_vec())).collect()
+            chunk.lines().map(Result::unwrap).map(|(line, text)| (line.number, text.to_vec())).collect()
         };
         assert_eq!(lines(b""), []);
         assert_eq!(lines(b"a\r\n\nb\rc"), [(7, b"a".to_vec()), (8, vec![]), (9, b"b\rc".to_vec())]);
         assert_eq!(lines(b"a\n"), lines(b"a\r"));
+        let data = [&[b'x'; MAX_LINE][..], b"\n", &[b'y'; MAX_LINE + 1], b"\nz"].concat();
+        let chunk = Chunk { file: 3, first_line: 7, header: b"h", data: &data };
+        let found: Vec<_> = chunk.lines().map(|line| line.map(|(line, text)| (line.number, text.len()))).collect();
+        assert_eq!((&found[0], &found[2]), (&Ok((7, MAX_LINE)), &Ok((9, 1))));
+        assert_eq!(found[1].as_ref().unwrap_err().line, Line { file: 3, number: 8 });
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use thiserror::Error;
 
@@ -136,7 +136,11 @@ impl TlsServerConfig {
             builder.with_client_cert_verifier(verifier.map_err(|_| TlsError::Roots)?)
         };
         let (chain, key) = self.identity.read()?;
-        Ok(Arc::new(builder.with_single_cert(chain, key).map_err(|_| unusable(&self.identity.key))?))
+        let mut config = builder.with_single_cert(chain, key).map_err(|_| unusable(&self.identity.key))?;
+        // Connections are few and last: none is resumed, so nothing is kept for that.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Arc::new(config))
     }
 }
 

@@ -10,7 +10,7 @@ use coffee_core::{
 };
 use coffee_nodes::{
     Stop,
-    embedded::{Embedded, EmbeddedError, NotAsked},
+    embedded::{Embedded, EmbeddedError, RowsError},
     feed::FeedError,
     job::{Job, JobError},
 };
@@ -54,7 +54,12 @@ fn a_result_that_was_not_asked_for_is_an_error_and_an_empty_one_is_not() {
     let outcome = job().ask(&all).ask(none.name()).run_embedded().unwrap();
     assert_eq!(outcome.rows(&all).unwrap().collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(outcome.rows(&none).unwrap().count(), 0);
-    assert_eq!(outcome.rows(&rest).map(Iterator::count), Err(NotAsked("rest".to_owned())));
+    assert_eq!(outcome.rows(&rest).map(Iterator::count), Err(RowsError::NotAsked("rest".to_owned())));
+
+    let builder = PlanBuilder::<()>::new();
+    let (_, texts) = builder.rows::<(String, u64)>("texts");
+    let of_another_plan = texts.sink("all");
+    assert!(matches!(outcome.rows(&of_another_plan).map(Iterator::count), Err(RowsError::OtherPlan { .. })));
 
     assert_eq!(job().ask(&rest).sources().unwrap(), [other.name()]);
     let error = job().ask(&all).ask("typo").sources().unwrap_err();

@@ -49,7 +49,7 @@ pub struct Sinks {
 
 impl Sinks {
     /// The answers, out of a run's results.
-    pub fn answers(&self, outcome: &Outcome) -> Result<Answers, NotAsked> {
+    pub fn answers(&self, outcome: &Outcome) -> Result<Answers, RowsError> {
         Ok(Answers {
             platforms: outcome.rows(&self.platforms)?.collect(),
             most_played: outcome.rows(&self.most_played)?.collect(),

@@ -56,6 +56,9 @@ impl ComposeArgs {
             environment_file().map_err(|error| Failure::work("random bytes", error))?
         } else {
             self.layout.names()?;
+            if self.gateway.has_tls() {
+                return Err(Failure::usage("--tls-certificate", "the containers' gateways have no files of the host"));
+            }
             let options = self.options(context.application, clients)?;
             compose_file(&options).map_err(|error| Failure::usage("--listen", error))?
         };

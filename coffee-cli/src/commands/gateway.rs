@@ -57,6 +57,11 @@ impl GatewayFlags {
         options
     }
 
+    /// Whether connections are encrypted.
+    pub fn has_tls(&self) -> bool {
+        self.tls.config().is_some()
+    }
+
     /// The same for another process.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mut pairs = vec![("COFFEE_LISTEN", self.listen.to_string())];

@@ -142,7 +142,9 @@ mod tests {
     #[test]
     fn nodes_inherit_no_setting_unresolved() {
         let command = command::<PlainCommand>(&visits());
-        let words = ["visits", "up", "--broker", "memory:", "--entries", "1"];
+        // What has no default is given.
+        let tls = ["--tls-certificate", "c", "--tls-key", "k", "--tls-client-authority", "a"];
+        let words = ["visits", "up", "--broker", "memory:", "--entries", "1"].into_iter().chain(tls);
         let matches = command.clone().try_get_matches_from(words).unwrap();
         let args = UpArgs::from_arg_matches(matches.subcommand_matches("up").unwrap()).unwrap();
         let set: BTreeSet<OsString> =

@@ -3,7 +3,7 @@
 use super::header::Layout;
 use super::split::Split;
 use super::{Fields, Reason, Record};
-use crate::rejection::{Line, RAW_LIMIT, Rejection};
+use crate::rejection::{Line, Rejection};
 use crate::source::Rows;
 use crate::value::DateMemo;
 
@@ -55,8 +55,7 @@ impl Careful<'_> {
 /// The rejection of the row in `text`.
 #[cold]
 pub(super) fn rejection(text: &[u8], line: Line, column: &str, reason: Reason) -> Rejection {
-    let raw = text.get(..RAW_LIMIT).unwrap_or(text).to_vec();
-    Rejection { line, column: column.to_owned(), reason: reason.to_string(), raw: Some(raw) }
+    Rejection { column: column.to_owned(), ..Rejection::of_line(line, reason.to_string(), text) }
 }
 
 /// `text` without the LF, CR LF or CR at its end.

@@ -266,8 +266,8 @@ impl<'b, P: Row, R: Row> Flow<'b, P, R> {
         self.builder.add(name, OperatorKind::Projection, vec![self.op], MapOp::<R, _>::new(erase(make)))
     }
 
-    /// Maps each row to any number of others, those of what is made of it: an `Option` filters and maps at once. Of one batch
-    /// there should not be more than of a few.
+    /// Maps each row to any number of others, those of what is made of it: an `Option` filters and maps at once. What a batch
+    /// becomes travels as one: above 16 MiB, encoded, the job fails. All that [`BLOCK`](crate::source::BLOCK) rows become is in memory at once.
     pub fn flat_map<M: Projection<R, Out: IntoIterator<Item: Row>>>(
         self,
         name: &str,

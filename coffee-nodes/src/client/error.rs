@@ -76,13 +76,18 @@ impl ClientError {
     pub fn is_bad_request(&self) -> bool {
         match self {
             ClientError::NoGateway | ClientError::Job(_) => true,
-            ClientError::Wire(error) => matches!(error, WireError::Files(_) | WireError::Name),
+            ClientError::Wire(error) => matches!(error, WireError::Files(_) | WireError::Name(_)),
             ClientError::Gateway { error, .. } => error.is_bad_request(),
             ClientError::Refused { code, .. } => {
                 matches!(code, Refusal::Denied | Refusal::UnknownJob | Refusal::Differs | Refusal::Invalid)
             }
             _ => false,
         }
+    }
+
+    /// Whether it is about the certificates of the one gateway, or of the client for now: they may be being renewed.
+    pub(super) fn is_distrust(&self) -> bool {
+        matches!(self, ClientError::Wire(WireError::Tls(_) | WireError::Files(_)))
     }
 
     /// Whether another gateway, or the same one later, may do better.

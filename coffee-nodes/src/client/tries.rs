@@ -66,7 +66,7 @@ impl<'a> Tries<'a> {
             self.deadline = Instant::now() + self.options.limit;
         }
         let pause = self.ceiling.mul_f64(fastrand::f64());
-        if !error.is_passing() || Instant::now() + pause > self.deadline {
+        if !self.is_hopeful(&error) || Instant::now() + pause > self.deadline {
             return Err(self.give_up(error));
         }
         self.tell(&error);
@@ -78,6 +78,12 @@ impl<'a> Tries<'a> {
         let turn = self.failures % self.options.gateways.len().max(1);
         self.gateway = self.options.gateways.get(turn).map_or(self.gateway, String::as_str);
         Ok(())
+    }
+
+    /// Whether the next gateway, or the same one later, may do better. Who trusts none at first has each of them tried once.
+    fn is_hopeful(&self, error: &ClientError) -> bool {
+        let others = self.failures + 1 < self.options.gateways.len();
+        error.is_passing() || (error.is_distrust() && (self.reached || others))
     }
 
     /// Says once that it is waited, however many attempts that takes.

@@ -100,30 +100,41 @@ impl Results {
     }
 }
 
-/// A result that the job did not ask for, or whose sink is another plan's.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the job did not ask for result {0:?}")]
-pub struct NotAsked(pub String);
+/// Why there are no rows of a result.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RowsError {
+    /// The job did not ask for it, or its plan has none of that name.
+    #[error("the job did not ask for result {0:?}")]
+    NotAsked(String),
+    /// Its rows are others than those of the [`SinkId`]: that is another plan's, or the cluster has another one.
+    #[error("the rows of result {sink:?} are not those of this plan")]
+    OtherPlan {
+        /// Which result.
+        sink: String,
+        /// What became of them.
+        #[source]
+        error: DecodeError,
+    },
+}
 
 impl Outcome {
     /// The rows of a result, in ascending order; none where it is empty.
     ///
     /// # Errors
-    /// Where the job did not ask for it.
-    pub fn rows<R: Row>(&self, sink: &SinkId<R>) -> Result<impl Iterator<Item = R> + use<'_, R>, NotAsked> {
-        let rows = self.results.0.get(sink.name()).ok_or_else(|| NotAsked(sink.name().to_owned()))?;
-        Ok(decoded(rows))
+    /// Where the job did not ask for it, or it is another plan's.
+    pub fn rows<R: Row>(&self, sink: &SinkId<R>) -> Result<impl Iterator<Item = R> + use<R>, RowsError> {
+        let sink = || sink.name().to_owned();
+        let rows = self.results.0.get(&sink()).ok_or_else(|| RowsError::NotAsked(sink()))?;
+        let rows = decode_rows(rows).collect::<Result<Vec<R>, _>>();
+        rows.map(Vec::into_iter).map_err(|error| RowsError::OtherPlan { sink: sink(), error })
     }
 
     /// The rows that were left out, by source and line.
     pub fn rejected(&self) -> impl Iterator<Item = RejectedRow> + use<'_> {
-        decoded(self.results.0.get(REJECTED).map(Vec::as_slice).unwrap_or_default())
+        // All plans have the same list: what a node encoded can be decoded.
+        decode_rows(self.results.0.get(REJECTED).map(Vec::as_slice).unwrap_or_default()).filter_map(Result::ok)
     }
-}
-
-// What a node of this process encoded can be decoded: nothing is lost by leaving out what can't.
-fn decoded<R: Row>(rows: &[u8]) -> impl Iterator<Item = R> + use<'_, R> {
-    decode_rows(rows).filter_map(Result::ok)
 }
 
 /// Takes the frames for the client apart.

@@ -10,5 +10,5 @@ mod engine;
 mod feed;
 
 pub(crate) use collect::Results;
-pub use collect::{CollectError, NotAsked, Outcome, Piece, Report};
+pub use collect::{CollectError, Outcome, Piece, Report, RowsError};
 pub use engine::{Embedded, EmbeddedError};

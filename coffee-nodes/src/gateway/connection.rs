@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     io,
+    net::SocketAddr,
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -21,6 +22,18 @@ use crate::wire::{Breaker, Receiver, Refusal, Sender, ToClient, ToGateway, WireE
 /// The most bytes of the first message: nobody knows yet who sends it.
 const HELLO: u32 = 4096;
 
+/// Why a gateway takes no more clients.
+pub(super) const NO_ROOM: &str = "the gateway has as many connections as it takes";
+
+/// Who is at the door.
+#[derive(Clone, Copy)]
+pub(super) struct Guest {
+    pub number: u64,
+    pub peer: SocketAddr,
+    /// Whether there is room; else it is told that there is not.
+    pub has_room: bool,
+}
+
 /// An open connection, as whoever accepted it sees it.
 pub(super) struct Connection {
     post: Arc<Post>,
@@ -36,15 +49,15 @@ impl Connection {
     pub fn open(
         house: Arc<House>,
         (sender, receiver): (Sender, Receiver),
-        number: u64,
+        guest: Guest,
         open: channel::Sender<Infallible>,
     ) -> Result<Self, WireError> {
         let (post, letters) = Post::new();
         let (post, breaker) = (Arc::new(post), Arc::new(sender.breaker()));
         let (served, broken) = (post.clone(), breaker.clone());
-        let thread = thread::Builder::new().name(format!("gateway reading {number}")).spawn(move || {
+        let thread = thread::Builder::new().name(format!("gateway reading {}", guest.number)).spawn(move || {
             let _open = open;
-            if let Err(error) = serve(house, (sender, receiver), &served, letters, number) {
+            if let Err(error) = serve(house, (sender, receiver), &served, letters, guest) {
                 log::warn!("a connection is given up: {error}");
             }
             broken.shutdown();
@@ -79,15 +92,15 @@ fn serve(
     (mut sender, mut receiver): (Sender, Receiver),
     post: &Arc<Post>,
     letters: Letters,
-    number: u64,
+    guest: Guest,
 ) -> io::Result<()> {
-    let welcomed = welcome(&house, &mut sender, &mut receiver);
+    let welcomed = welcome(&house, &mut sender, &mut receiver, guest);
     if let Err(refused) = &welcomed {
         post.close(refused.clone());
     }
     let (writes, ping) = (post.clone(), house.options.ping);
     let writing = thread::Builder::new()
-        .name(format!("gateway writing {number}"))
+        .name(format!("gateway writing {}", guest.number))
         .spawn(move || writing::write(sender, &letters, &writes, ping))?;
     let mut conversation = Conversation::new(house, receiver, post.clone());
     conversation.run();
@@ -98,15 +111,23 @@ fn serve(
 }
 
 /// Hears who the client is. An error is the last word to it, if it is to have one.
-fn welcome(house: &House, sender: &mut Sender, receiver: &mut Receiver) -> Result<(), Option<Refused>> {
+fn welcome(house: &House, sender: &mut Sender, receiver: &mut Receiver, guest: Guest) -> Result<(), Option<Refused>> {
     let options = &house.options;
     let gone = |error: WireError| last_word(&error);
-    greet(sender, receiver).map_err(gone)?;
+    greet(sender, receiver).map_err(|error| {
+        if let WireError::Tls(error) = &error {
+            log::warn!("{} is not let in: {error}", guest.peer);
+        }
+        gone(error)
+    })?;
     receiver.set_limit(HELLO);
     let token = match receiver.next().map_err(gone)? {
         (ToGateway::Hello { token }, 0) => token,
         _ => return Err(Some(Refused::protocol("the first message is no hello"))),
     };
+    if !guest.has_room {
+        return Err(Some(Refused::new(Refusal::Full, NO_ROOM)));
+    }
     if options.token.as_ref().is_some_and(|expected| !same(expected, token.as_deref().unwrap_or_default())) {
         return Err(Some(Refused::new(Refusal::Denied, "the token is not the cluster's")));
     }

@@ -11,7 +11,11 @@ use std::{
 use crossbeam_channel::{self as channel, bounded};
 use rustls::ServerConfig;
 
-use super::{House, connection::Connection, refused::Refused};
+use super::{
+    House,
+    connection::{Connection, Guest, NO_ROOM},
+    refused::Refused,
+};
 use crate::{
     Pulse, Stop,
     wire::{Receiver, Refusal, Sender, WireError, accept, hail},
@@ -47,15 +51,21 @@ impl Door {
                 break;
             }
             open.extract_if(.., |connection| connection.is_over()).for_each(Connection::join);
+            let most = self.house.options.max_connections;
+            // Encrypted, who is turned away takes part in a handshake first, and a thread of its own for that.
+            let more = if self.tls.is_some() { TURNED_AWAY } else { 0 };
             let met = match accepted {
-                Ok((stream, _)) if open.len() < self.house.options.max_connections => {
+                Ok((stream, peer)) if open.len() < most + more => {
+                    let guest = Guest { number, peer, has_room: open.len() < most };
                     let halves = accept(stream, self.tls.as_ref(), self.house.options.handshake);
                     let opened =
-                        halves.and_then(|halves| Connection::open(self.house.clone(), halves, number, alive.clone()));
+                        halves.and_then(|halves| Connection::open(self.house.clone(), halves, guest, alive.clone()));
                     opened.map(|connection| open.push(connection))
                 }
-                // Encrypted, it would have to wait for the client's part of the handshake.
-                Ok(_) if self.tls.is_some() => Ok(()),
+                Ok((_, peer)) if self.tls.is_some() => {
+                    log::warn!("{peer} is turned away without a word: {NO_ROOM}");
+                    Ok(())
+                }
                 Ok((stream, _)) => turn_away(stream).map(|halves| {
                     turned_away.truncate(TURNED_AWAY - 1);
                     turned_away.push_front(halves);
@@ -78,7 +88,7 @@ impl Door {
 fn turn_away(stream: TcpStream) -> Result<(Sender, Receiver), WireError> {
     let (mut sender, receiver) = accept(stream, None, PAUSE)?;
     hail(&mut sender)?;
-    sender.put(&Refused::new(Refusal::Full, "the gateway has as many connections as it takes").message())?;
+    sender.put(&Refused::new(Refusal::Full, NO_ROOM).message())?;
     sender.finish()?;
     Ok((sender, receiver))
 }

@@ -58,7 +58,7 @@ impl From<QueryCallError> for Refused {
 /// What is said to a peer whose connection is of no more use; `None` where nobody would hear it.
 pub(super) fn last_word(error: &WireError) -> Option<Refused> {
     let code = match error {
-        WireError::Closed | WireError::Io(_) => return None,
+        WireError::Closed | WireError::Io(_) | WireError::Tls(_) => return None,
         WireError::Version(_) => Refusal::Version,
         _ => Refusal::Protocol,
     };

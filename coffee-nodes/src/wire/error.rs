@@ -25,9 +25,9 @@ pub enum WireError {
     /// Certificates or a key can't be used.
     #[error(transparent)]
     Files(#[from] TlsError),
-    /// A gateway's address has no name that a certificate could be for.
-    #[error("no certificate can be for that host name")]
-    Name,
+    /// Not the name of a host, so no certificate can be for it.
+    #[error("no certificate can be for {0:?}")]
+    Name(String),
     /// What came is not this protocol.
     #[error("the other side does not speak this protocol: {0}")]
     Protocol(&'static str),

@@ -230,4 +230,7 @@ pub enum Refusal {
 }
 
 #[cfg(test)]
+#[path = "../../../coffee-mom/tests/support/certificates.rs"]
+pub(crate) mod certificates;
+#[cfg(test)]
 mod tests;

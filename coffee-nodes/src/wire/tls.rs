@@ -1,16 +1,17 @@
-//! TLS between the two halves of a connection, which two threads use. None of them holds the session while it waits in the system.
+//! TLS between the two halves of a connection, which two threads use. None of them holds the session while it waits in the system,
+//! and who reads does not wait for who writes: two sides that both wait to be read would wait for ever.
 
 use std::{
     fmt,
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     ops::Range,
     sync::Arc,
     time::Instant,
 };
 
 use coffee_mom::tls::TlsConfig;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustls::{ClientConnection, Connection, ServerConfig, ServerConnection, pki_types::ServerName};
 
 use super::{WireError, stream::in_time};
@@ -43,7 +44,7 @@ impl Session {
     pub fn client(config: &TlsConfig, gateway: &str) -> Result<Self, WireError> {
         let host = gateway.rsplit_once(':').map_or(gateway, |(host, _)| host);
         let name = config.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']);
-        let name = ServerName::try_from(name.to_owned()).map_err(|_| WireError::Name)?;
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| WireError::Name(name.to_owned()))?;
         Ok(Session::new(ClientConnection::new(config.client()?, name)?.into()))
     }
 
@@ -60,14 +61,17 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
+            // What the writer has just put there, it sends itself.
+            let put = state.wants_write();
             // Only now, so that what is decrypted has room.
             let opened = arrived.open(&mut state);
-            let answers = state.wants_write();
+            let answers = state.wants_write() && !put;
             drop(state);
-            if answers {
-                self.send(socket, deadline)?;
-            }
-            if !opened? {
+            // Why it can't be opened is worth more than that nobody could be told.
+            let answered = if answers { self.answer(socket, deadline) } else { Ok(()) };
+            let opened = opened?;
+            answered?;
+            if !opened {
                 in_time(deadline)?;
                 arrived.fetch(socket)?;
             }
@@ -85,27 +89,46 @@ impl Session {
         self.send(socket, deadline)
     }
 
-    /// Writes all that is to be sent. An error leaves records half written: the connection is of no more use.
-    fn send(&self, mut socket: &TcpStream, deadline: Instant) -> io::Result<()> {
-        let mut leaving = self.leaving.lock();
+    /// Sends a part of the handshake, or an alert. Where the writer is at it, that goes out with what it writes next.
+    fn answer(&self, socket: &TcpStream, deadline: Instant) -> io::Result<()> {
+        match self.leaving.try_lock() {
+            Some(leaving) => self.send_all(leaving, socket, deadline),
+            None => Ok(()),
+        }
+    }
+
+    fn send(&self, socket: &TcpStream, deadline: Instant) -> io::Result<()> {
+        self.send_all(self.leaving.lock(), socket, deadline)
+    }
+
+    /// Writes all that is to be sent. An error ends the connection: a record may be half written.
+    fn send_all(&self, mut leaving: MutexGuard<'_, Vec<u8>>, socket: &TcpStream, deadline: Instant) -> io::Result<()> {
         let mut state = self.state.lock();
         while state.wants_write() {
             state.write_tls(&mut *leaving)?;
         }
         drop(state);
-        let mut rest = leaving.as_slice();
-        while !rest.is_empty() {
-            in_time(deadline)?;
-            match socket.write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let written = write_all(socket, &leaving, deadline);
         leaving.clear();
-        Ok(())
+        if written.is_err() {
+            // Nobody writes behind a part of a record.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        written
     }
+}
+
+fn write_all(mut socket: &TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    while !bytes.is_empty() {
+        in_time(deadline)?;
+        match socket.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 impl Arrived {

@@ -81,11 +81,11 @@ impl Source for Log {
     type Row = Request;
 
     fn read(&mut self, chunk: &Chunk<'_>, rows: &mut Rows<'_, Request>) {
-        for (line, text) in chunk.lines() {
-            match str::from_utf8(text).ok().and_then(Request::parse) {
-                Some(request) => rows.push(request),
-                None => rows.reject(Rejection::of_line(line, "no line of a log", text)),
-            }
+        for line in chunk.lines() {
+            rows.take(line.and_then(|(line, text)| {
+                let request = str::from_utf8(text).ok().and_then(Request::parse);
+                request.ok_or_else(|| Rejection::of_line(line, "no line of a log", text))
+            }));
         }
     }
 }

@@ -56,7 +56,7 @@ fn data(seed: u64, lines: usize) -> (String, Vec<Host>) {
 struct Answers(Vec<ErrorRate>, Vec<FailingPage>, Vec<Talker>, usize);
 
 impl Answers {
-    fn of(weblog: &Weblog, outcome: &Outcome) -> Result<Self, NotAsked> {
+    fn of(weblog: &Weblog, outcome: &Outcome) -> Result<Self, RowsError> {
         let (rates, pages) = (outcome.rows(&weblog.error_rates)?, outcome.rows(&weblog.failing_pages)?);
         let (talkers, rejected) = (outcome.rows(&weblog.top_talkers)?, outcome.report.rejected());
         Ok(Answers(rates.collect(), pages.collect(), talkers.collect(), rejected as usize))

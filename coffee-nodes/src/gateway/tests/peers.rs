@@ -6,10 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use coffee_mom::tls::{Identity, TlsConfig, TlsServerConfig};
+
 use super::support::*;
 use crate::{
     gateway::Gateway,
-    wire::{Refusal, ToClient, ToGateway},
+    wire::{Refusal, ToClient, ToGateway, certificates::Certificates},
 };
 
 /// Short waits, and how long it takes at most until someone is cut off.
@@ -213,5 +215,24 @@ fn a_token_is_asked_for_where_there_is_one() {
         assert_eq!(peer.last_word(), None, "and closed");
     }
     assert_eq!(Peer::stranger(&gateway).hello(Some("open sesame")), ToClient::Welcome);
+    gateway.stop(soon()).unwrap();
+}
+
+#[test]
+fn who_finds_no_room_is_told_so_under_tls_too() {
+    let files = Certificates::new("gateway-full");
+    let mut cluster = Cluster::new(false);
+    cluster.options.max_connections = 2;
+    cluster.options.tls = Some(TlsServerConfig::new(Identity::new(&files.server.certificate, &files.server.key)));
+    let gateway = cluster.gateway();
+    let tls = TlsConfig::default().authority(&files.authority);
+    let mut inside = [(); 2].map(|()| Peer::by(&gateway, Some(&tls)));
+    inside.iter_mut().for_each(|peer| assert_eq!(peer.hello(None), ToClient::Welcome));
+    for _ in 0..3 {
+        let refused = Peer::by(&gateway, Some(&tls)).hello(None);
+        assert!(matches!(refused, ToClient::Refused { code: Refusal::Full, .. }), "{refused:?}");
+    }
+    drop(inside);
+    eventually("there is room", || Peer::by(&gateway, Some(&tls)).hello(None) == ToClient::Welcome);
     gateway.stop(soon()).unwrap();
 }

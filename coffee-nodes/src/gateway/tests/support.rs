@@ -18,7 +18,9 @@ use coffee_core::{
     plan::{Placement, PlanBuilder, Topology},
     source::EncodedRows,
 };
-use coffee_mom::{Broker, ConsumerOptions, Message, Name, ProducerOptions, QueueSpec, Route, RoutingKey, open, rpc};
+use coffee_mom::{
+    Broker, ConsumerOptions, Message, Name, ProducerOptions, QueueSpec, Route, RoutingKey, open, rpc, tls::TlsConfig,
+};
 use tempfile::TempDir;
 
 use crate::{
@@ -195,8 +197,13 @@ impl Peer {
 
     /// One that has greeted, and nothing more.
     pub fn stranger(gateway: &Gateway) -> Self {
+        Self::by(gateway, None)
+    }
+
+    /// A stranger that trusts a certificate for 127.0.0.1.
+    pub fn by(gateway: &Gateway, tls: Option<&TlsConfig>) -> Self {
         let wait = Duration::from_secs(20);
-        let (mut sender, mut receiver) = wire::connect(gateway.address(), "", None, wait, wait).unwrap();
+        let (mut sender, mut receiver) = wire::connect(gateway.address(), "127.0.0.1", tls, wait, wait).unwrap();
         wire::greet(&mut sender, &mut receiver).unwrap();
         Peer { sender, receiver }
     }
