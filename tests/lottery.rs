@@ -56,7 +56,7 @@ fn start(broker: Arc<dyn Broker>, seed: u64, agencies: u16) -> Server {
 fn open_for(sale: Duration, broker: Arc<dyn Broker>, seed: u64, agencies: u16) -> Server {
     let options = Options { agencies, winning: draw::winning_number(seed), silence: Duration::from_secs(5), sale };
     // The folder's name goes at once, its file with the server.
-    let ledger = Ledger::open(tempfile::tempdir().unwrap().path()).unwrap();
+    let ledger = Ledger::open(tempfile::tempdir().unwrap().path(), agencies).unwrap();
     Server::start(broker, ledger, SocketAddr::from(([127, 0, 0, 1], 0)), options).unwrap()
 }
 

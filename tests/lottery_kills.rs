@@ -21,14 +21,14 @@ mod wire;
 use std::io::{BufRead, BufReader, Lines};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use agency::{Agency, talk};
 use coffee::mom::RabbitConfig;
 use coffee::mom::testing::proxy::Proxy;
 use coffee::mom::testing::rabbitmq::TestBroker;
 use fastrand::Rng;
-use ledger::{Account, Ledger};
+use ledger::{Account, Ledger, LedgerError};
 use processes::{DEADLINE, command, example};
 use tempfile::TempDir;
 use wire::{Reply, Request, Results};
@@ -42,8 +42,11 @@ const BETS: usize = 12_000;
 /// Kills of the server while bets are sold.
 const KILLS: usize = 4;
 
+/// Seconds after which an agency is gone, or gives up: only a hang takes that long, on however slow a machine.
+const PATIENCE: u64 = 5 * DEADLINE.as_secs();
+
 fn soon() -> Instant {
-    Instant::now() + DEADLINE
+    Instant::now() + Duration::from_secs(PATIENCE)
 }
 
 /// A process that says lines; killed when dropped.
@@ -71,10 +74,16 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
+impl Process {
+    fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -102,20 +111,21 @@ impl Lottery {
     /// Starts the server, at the same address each time. Where another seed is given it draws another number.
     fn serve(&mut self, url: &str, seed: u64) -> Process {
         let (address, state) = (self.address.to_string(), self.state.path().to_str().unwrap());
-        // Nobody is counted as gone, however slow the machine is.
-        let role = ["server", url, "--listen", &address, "--state", state, "--silence", "60"];
+        let silence = PATIENCE.to_string();
+        let role = ["server", url, "--listen", &address, "--state", state, "--silence", &silence];
         let mut server = Process::start(self.command(seed, &role));
         self.address = server.line().strip_prefix("listening ").unwrap().parse().unwrap();
         server
     }
 
     fn agency(&self, number: u16) -> Process {
-        Process::start(self.command(self.seed, &["agency", &number.to_string(), "--server", &self.address.to_string()]))
+        let (number, server, patience) = (number.to_string(), self.address.to_string(), PATIENCE.to_string());
+        Process::start(self.command(self.seed, &["agency", &number, "--server", &server, "--patience", &patience]))
     }
 
     /// What is stored of the agencies, while there is no server.
     fn accounts(&self) -> Vec<Account> {
-        let ledger = Ledger::open(self.state.path()).unwrap();
+        let ledger = Ledger::open(self.state.path(), OWN + 1).unwrap();
         (0..=OWN).map(|agency| ledger.account(agency, draw::winning_number(self.seed)).unwrap()).collect()
     }
 
@@ -140,8 +150,8 @@ impl Lottery {
     }
 }
 
-/// Sells all bets of this test's agency. Meanwhile it kills the server after some of its batches, each time with another
-/// agency; all go on. How many of the kills have found an agency in the middle of its bets.
+/// Sells all bets of this test's agency. Meanwhile it kills another agency after some of its batches, and then the server; all
+/// go on. How many of the kills have found an agency in the middle of its bets.
 fn sell(lottery: &mut Lottery, url: &str, own: &mut Agency, server: &mut Process, agencies: &mut [Process]) -> usize {
     let batches = agency::batches(&draw::bets(lottery.seed, OWN, BETS)).unwrap();
     let mut random = Rng::with_seed(lottery.seed);
@@ -153,13 +163,13 @@ fn sell(lottery: &mut Lottery, url: &str, own: &mut Agency, server: &mut Process
         if !kills.contains(&number) {
             continue;
         }
-        server.child.kill().unwrap();
-        server.child.wait().unwrap();
+        let killed = random.u16(..OWN);
+        agencies[usize::from(killed)].kill();
+        agencies[usize::from(killed)] = lottery.agency(killed);
+        server.kill();
         let accounts = lottery.accounts();
         assert_eq!(accounts[usize::from(OWN)].bets, sold, "what was acknowledged is stored, and nothing else");
         in_the_middle += usize::from(accounts.iter().take(OWN.into()).any(|other| (1..BETS).contains(&other.bets)));
-        let killed = random.u16(..OWN);
-        agencies[usize::from(killed)] = lottery.agency(killed);
         *server = lottery.serve(url, lottery.seed);
     }
     in_the_middle
@@ -190,6 +200,7 @@ fn nothing_is_lost_or_counted_twice_when_processes_are_killed() {
         assert_eq!(talk(&stream, &Request::Hello { agency: OWN }, soon()).unwrap(), Reply::Welcome);
         assert_eq!(talk(&stream, &Request::End { results: Results::Asked }, soon()).unwrap(), Reply::Wait);
         drop((server, proxy));
+        agencies[0].kill();
         agencies[0] = lottery.agency(0);
         let account = |number| Account { ended: true, bets: BETS, winners: lottery.answer(number) };
         assert_eq!(lottery.accounts(), (0..=OWN).map(account).collect::<Vec<_>>(), "seed {seed}");
@@ -202,6 +213,8 @@ fn nothing_is_lost_or_counted_twice_when_processes_are_killed() {
         let server = lottery.serve(broker.url(), seed + 1);
         let agencies: Vec<_> = (0..=OWN).map(|number| lottery.agency(number)).collect();
         lottery.end(server, agencies);
+        let more = Ledger::open(lottery.state.path(), OWN + 2);
+        assert!(matches!(more, Err(LedgerError::Agencies(known)) if known == OWN + 1), "they would know the draw");
     }
 }
 

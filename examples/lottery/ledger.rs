@@ -2,7 +2,7 @@
 //! agencies sell no more; the draw.
 //!
 //! ```text
-//! lottery: ()               -> its name, once
+//! lottery: ()               -> its name and how many agencies it has, once
 //! batches: (agency, number) -> bets (postcard), until the agency is closed
 //! closed:  agency           -> whether it has ended its bets itself, once
 //! drawn:   ()               -> the number that has won, once
@@ -11,18 +11,20 @@
 //! Each change is on the disk before anybody hears of it.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Instant, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use crate::bet::Bet;
 use crate::draw;
 
-const LOTTERY: TableDefinition<'_, (), &str> = TableDefinition::new("lottery");
+const LOTTERY: TableDefinition<'_, (), (&str, u16)> = TableDefinition::new("lottery");
 const BATCHES: TableDefinition<'_, (u16, u32), &[u8]> = TableDefinition::new("batches");
 const CLOSED: TableDefinition<'_, u16, bool> = TableDefinition::new("closed");
 const DRAWN: TableDefinition<'_, (), u16> = TableDefinition::new("drawn");
@@ -41,6 +43,9 @@ pub enum LedgerError {
     /// The file or the disk; or another server has it open.
     #[error(transparent)]
     Database(Box<redb::Error>),
+    /// Those of another number would bet on a draw that they know, or not be waited for.
+    #[error("the lottery in this ledger has {0} agencies")]
+    Agencies(u16),
     /// Bets that can't be read or written.
     #[error("the ledger has bets that make no sense")]
     Bets(#[from] postcard::Error),
@@ -68,18 +73,22 @@ pub struct Account {
 }
 
 impl Ledger {
-    /// Opens the ledger in a folder, or makes both: a lottery of a new name then.
+    /// Opens the ledger in a folder, or makes both: a lottery of a new name then, of so many agencies.
     ///
     /// # Errors
     /// [`LedgerError`]
-    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
+    pub fn open(folder: &Path, agencies: u16) -> Result<Self, LedgerError> {
         let path = folder.join("ledger.redb");
         if !path.try_exists().map_err(failed)? {
-            make(folder, &path)?;
+            make(folder, &path, agencies)?;
         }
         let database = Database::open(path).map_err(failed)?;
         let lottery = database.begin_read().map_err(failed)?.open_table(LOTTERY).map_err(failed)?;
-        let name = lottery.get(()).map_err(failed)?.map(|name| name.value().to_owned()).unwrap_or_default();
+        let known = lottery.get(()).map_err(failed)?.map(|known| (known.value().0.to_owned(), known.value().1));
+        let (name, known) = known.unwrap_or_default();
+        if known != agencies {
+            return Err(LedgerError::Agencies(known));
+        }
         Ok(Self { database, name, looking: Mutex::new(()), changed: Condvar::new() })
     }
 
@@ -195,15 +204,15 @@ fn failed(error: impl Into<redb::Error>) -> LedgerError {
     LedgerError::Database(Box::new(error.into()))
 }
 
-/// Makes a new ledger under another name first, so that a server that dies meanwhile leaves none.
-fn make(folder: &Path, path: &Path) -> Result<(), LedgerError> {
+/// Makes a new ledger under another name first: a server that dies meanwhile leaves none, and of two that start at once one is
+/// first.
+fn make(folder: &Path, path: &Path, agencies: u16) -> Result<(), LedgerError> {
     fs::create_dir_all(folder).map_err(failed)?;
-    let unfinished = folder.join("ledger.new");
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(&unfinished).map_err(failed)?;
-    let database = Database::builder().create_file(file).map_err(failed)?;
+    let unfinished = NamedTempFile::new_in(folder).map_err(failed)?;
+    let database = Database::builder().create_file(unfinished.reopen().map_err(failed)?).map_err(failed)?;
     let name = format!("lottery-{}", UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos());
     write(&database, |change| {
-        change.open_table(LOTTERY)?.insert((), name.as_str())?;
+        change.open_table(LOTTERY)?.insert((), (name.as_str(), agencies))?;
         // So that there are all tables to read from.
         change.open_table(BATCHES)?;
         change.open_table(CLOSED)?;
@@ -211,7 +220,11 @@ fn make(folder: &Path, path: &Path) -> Result<(), LedgerError> {
         Ok(())
     })?;
     drop(database);
-    fs::rename(unfinished, path).map_err(failed)
+    match unfinished.persist_noclobber(path) {
+        Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(failed(error.error)),
+        // Its name is on the disk too.
+        _ => File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed),
+    }
 }
 
 /// Makes a change as a whole. Ok: it is on the disk.

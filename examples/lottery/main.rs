@@ -49,8 +49,8 @@ use wire::Results;
 /// How long an agency may be silent, in seconds.
 const SILENCE: u64 = 5;
 
-/// How long an agency tries.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long an agency tries, in seconds.
+const PATIENCE: u64 = 120;
 
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -72,7 +72,7 @@ enum Role {
         url: String,
         #[command(flatten)]
         lottery: Lottery,
-        /// Where agencies connect to.
+        /// Where agencies connect to: with port 0 at another port each time, so not where one is to be started again.
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
         /// The folder of its ledger. One that has died goes on by it.
@@ -90,6 +90,9 @@ enum Role {
         lottery: Lottery,
         #[arg(long)]
         server: SocketAddr,
+        /// For how many seconds it tries.
+        #[arg(long, default_value_t = PATIENCE)]
+        patience: u64,
     },
 }
 
@@ -113,7 +116,7 @@ fn main() -> Result<(), Failure> {
         Some(Role::Server { url, lottery, listen, state, silence }) => {
             serve(&start(&url, &lottery, listen, &state, silence)?)
         }
-        Some(Role::Agency { number, lottery, server }) => take_part(&lottery, server, number),
+        Some(Role::Agency { number, lottery, server, patience }) => take_part(&lottery, server, number, patience),
     }
 }
 
@@ -126,7 +129,7 @@ fn start(url: &str, lottery: &Lottery, listen: SocketAddr, state: &Path, silence
         silence,
         sale: 12 * silence,
     };
-    Server::start(broker, Ledger::open(state)?, listen, options)
+    Server::start(broker, Ledger::open(state, lottery.agencies)?, listen, options)
 }
 
 fn serve(server: &Server) -> Result<(), Failure> {
@@ -139,9 +142,9 @@ fn serve(server: &Server) -> Result<(), Failure> {
 }
 
 /// One agency: it knows what it has sold, and so what it has to be told.
-fn take_part(lottery: &Lottery, server: SocketAddr, number: u16) -> Result<(), Failure> {
+fn take_part(lottery: &Lottery, server: SocketAddr, number: u16, patience: u64) -> Result<(), Failure> {
     let bets = draw::bets(lottery.seed, number, lottery.bets);
-    let mut agency = Agency::new(server, number, Instant::now() + PATIENCE);
+    let mut agency = Agency::new(server, number, Instant::now() + Duration::from_secs(patience));
     for (number, batch) in (0..).zip(agency::batches(&bets)?) {
         agency.send(number, batch)?;
     }
@@ -159,7 +162,7 @@ fn all(url: &str, lottery: &Lottery) -> Result<(), Failure> {
         let mut agencies = Vec::new();
         for number in 0..lottery.agencies {
             let name = format!("agency {number}");
-            let agency = move || take_part(lottery, address, number);
+            let agency = move || take_part(lottery, address, number, PATIENCE);
             agencies.push(thread::Builder::new().name(name).spawn_scoped(scope, agency)?);
         }
         serve(&server)?;
