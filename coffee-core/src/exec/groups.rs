@@ -24,7 +24,7 @@ const PARTITIONS: usize = 1 << 8;
 /// Bytes of groups from which on a partition is large: smaller ones stay in the second-level cache, all of them together.
 const LARGE: usize = if cfg!(test) { 1 << 6 } else { 1 << 12 }; // in tests, parts are to wait
 
-/// Bytes of parts that wait for a partition at most; of all partitions together, 16 MiB.
+/// Bytes of parts that wait for a partition at most; of all partitions of one aggregation of a shard and job, 16 MiB.
 const WAITING: usize = if cfg!(test) { 1 << 7 } else { 1 << 16 };
 
 type Pair<A> = (<A as Aggregator>::Key, <A as Aggregator>::Acc);
@@ -98,13 +98,19 @@ impl<A: Aggregator> Partition<A> {
     /// Whether parts may wait: what they own would not be bounded by their own size.
     const WAITS: bool = A::INFALLIBLE_MERGE && !std::mem::needs_drop::<Pair<A>>();
 
+    /// So many wait at most, and have room.
+    const MOST: usize = if size_of::<Pair<A>>() == 0 { 1 } else { WAITING.div_ceil(size_of::<Pair<A>>()) };
+
     #[inline]
     fn take(&mut self, aggregator: &A, hasher: &RandomState, hash: u64, pair: Pair<A>) {
         if !Self::WAITS || self.groups.len() * size_of::<Pair<A>>() < LARGE {
             return self.merge(aggregator, hasher, hash, pair);
         }
+        if self.waiting.is_empty() {
+            self.waiting.reserve_exact(Self::MOST);
+        }
         self.waiting.push(pair);
-        if self.waiting.len() * size_of::<Pair<A>>() >= WAITING {
+        if self.waiting.len() >= Self::MOST {
             self.settle(aggregator, hasher);
         }
     }

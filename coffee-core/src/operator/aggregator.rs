@@ -42,7 +42,8 @@ pub trait Measure<R>: Send + 'static {
     /// The measure's state.
     type Acc: Row + Default;
 
-    /// Promises that `merge` returns whatever the two accumulators hold: as [`Aggregator::INFALLIBLE_MERGE`].
+    /// Promises that `merge` returns whatever the two accumulators hold: as [`Aggregator::INFALLIBLE_MERGE`], for which the keys that
+    /// it is used with, as by [`GroupBy`], have to keep their part: a comparison or hash that panics is blamed on any batch then.
     const INFALLIBLE_MERGE: bool = false;
 
     /// Adds a row.
