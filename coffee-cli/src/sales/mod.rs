@@ -15,7 +15,7 @@ use std::{env, process::ExitCode};
 
 use clap::Subcommand;
 use coffee_core::sales::{fused, sales_plan, staged};
-use coffee_nodes::sales::check_parameters;
+use coffee_nodes::sales::{Summary, check_parameters};
 
 use crate::{
     application::Application,
@@ -61,6 +61,21 @@ impl Commands for Command {
             Command::Compose(args) => args.run(context),
         }
     }
+}
+
+/// Shows what the queries came to, unless that is to be quiet. A page that can't be written takes nothing of it away, and is said too.
+fn conclude(done: Result<Summary, Failure>, reported: Result<(), Failure>, quiet: bool) -> Result<(), Failure> {
+    let summary = done.inspect_err(|_| {
+        if let Err(no_page) = &reported {
+            log::error!("{}", no_page.line());
+        }
+    })?;
+    if quiet {
+        return reported;
+    }
+    let printed = tables::print(&summary.results);
+    summary::print(&summary);
+    printed.and(reported)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use coffee_core::plan::Placement;
 use coffee_nodes::sales::{Progress, Request, RunOptions, SalesError};
 use log::info;
 
-use super::{progress::ProgressDisplay, query_args::QueryArgs, report::ReportArgs, summary, tables};
+use super::{conclude, progress::ProgressDisplay, query_args::QueryArgs, report::ReportArgs};
 use crate::{application::Application, command_line::Context, failure::Failure, signals};
 
 /// Answers the queries in one process
@@ -53,17 +53,11 @@ pub fn run(args: &RunArgs, context: &Context<'_>) -> Result<(), Failure> {
     let done = coffee_nodes::sales::run(&options, &progress, &stop);
     drop(display);
     let reported = report.write(&options.request, &done);
-    let summary = done.map_err(|error| match error {
+    let done = done.map_err(|error| match error {
         SalesError::Placement(_) => Failure::from(error).about(&args.placement),
         error => error.into(),
-    })?;
-    reported?;
-    if args.quiet {
-        return Ok(());
-    }
-    let printed = tables::print(&summary.results);
-    summary::print(&summary);
-    printed
+    });
+    conclude(done, reported, args.quiet)
 }
 
 fn options(args: &RunArgs, application: &Application) -> Result<RunOptions, Failure> {

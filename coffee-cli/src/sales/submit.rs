@@ -16,7 +16,7 @@ use coffee_nodes::{
     sales::{self, Progress, Request, SalesError, SubmitOptions},
 };
 
-use super::{progress::ProgressDisplay, query_args::QueryArgs, report::ReportArgs, summary, tables};
+use super::{conclude, progress::ProgressDisplay, query_args::QueryArgs, report::ReportArgs};
 use crate::{
     commands::jobs::{GatewaysArgs, UNREACHABLE},
     failure::{Failure, INTERRUPTED},
@@ -83,14 +83,8 @@ pub fn run(args: &SubmitArgs) -> Result<(), Failure> {
     let done = sales::submit(&options, &progress, &interrupts.stop, &mut on_job);
     drop(display);
     let reported = report.write(&options.request, &done);
-    let summary = done.map_err(|error| interrupts.failure(error, begun, &options.client))?;
-    reported?;
-    if args.quiet {
-        return Ok(());
-    }
-    let printed = tables::print(&summary.results);
-    summary::print(&summary);
-    printed
+    let done = done.map_err(|error| interrupts.failure(error, begun, &options.client));
+    conclude(done, reported, args.quiet)
 }
 
 /// How long a second Ctrl-C is waited for.

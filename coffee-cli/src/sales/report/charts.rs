@@ -137,6 +137,7 @@ mod tests {
         let svg = drawn(bars(&[("a", "1000.0"), ("b", "250.0"), ("c", "0.0"), ("d", "999.9")]));
         let expected = [WIDTH, WIDTH / 4, 0, WIDTH];
         let lengths = of_bars(&svg, "width");
+        assert_eq!(lengths.len(), expected.len());
         assert!(lengths.iter().zip(expected).all(|(is, should)| near(*is, should)), "{lengths:?}");
         for figure in ["1,000.0", "250.0", "0.0", "999.9"] {
             assert!(svg.lines().any(|line| line == figure), "{figure}: {svg}");
