@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::BTreeMap,
+    env,
     error::Error,
     fs,
     io::{BufRead, BufReader},
@@ -176,6 +177,9 @@ fn by_processes_of_which_one_is_killed_in_the_job() -> Done {
     let (log, hosts) = data(4, 200_000);
     let (rabbitmq, state) = (TestBroker::shared()?, tempfile::tempdir()?);
     let mut up = Command::new(env!("CARGO_BIN_EXE_weblog"));
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COFFEE_")) {
+        up.env_remove(name); // what is set for the caller's own clusters
+    }
     up.args(["up", "--listen", "127.0.0.1:0", "--shards", "2", "--name", "weblog-up", "--state"]).arg(state.path());
     let mut up = Up(up.env("COFFEE_BROKER", rabbitmq.url()).stdout(Stdio::piped()).spawn()?);
     let mut said = String::new();
