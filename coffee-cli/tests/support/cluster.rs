@@ -82,16 +82,19 @@ pub struct Gateway {
     process: Child,
     /// Where it listens.
     pub at: String,
+    /// Dropped once it is killed.
+    _state: TempDir,
 }
 
 impl Gateway {
     /// Starts one of the cluster that the flags name, at the broker of that URL.
     pub fn start(url: &str, flags: &[&str]) -> Self {
-        let mut command = coffee();
-        command.args(["gateway", "--listen", "127.0.0.1:0"]).args(flags).env("COFFEE_BROKER", url);
+        let (mut command, state) = (coffee(), tempfile::tempdir().unwrap());
+        command.args(["gateway", "--listen", "127.0.0.1:0", "--state"]).arg(state.path()).args(flags);
+        command.env("COFFEE_BROKER", url);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let at = gateways_of(&mut process);
-        Gateway { process, at }
+        Gateway { process, at, _state: state }
     }
 }
 
