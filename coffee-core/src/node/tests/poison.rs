@@ -8,6 +8,10 @@ use crate::{
     source::EncodedRows,
 };
 
+#[path = "poison_placement.rs"]
+mod poison_placement;
+pub use poison_placement::placement;
+
 pub type Sale = (u8, u32);
 pub type Name = (u8, u64, String);
 
@@ -101,34 +105,6 @@ pub fn plan() -> Plan {
         })
         .sink("best-names");
     plan.build().unwrap()
-}
-
-pub fn placement(staged: bool, shards: u16, replicas: u16, combine: bool) -> Placement {
-    let text = if staged {
-        format!(
-            r#"stage = [
-                {{ name = "read", operators = ["names", "sales"], replicas = {replicas} }},
-                {{ name = "filter", operators = ["large"], replicas = {replicas}, combine = {combine} }},
-                {{ name = "map", operators = ["columns"], replicas = {replicas} }},
-                {{ name = "sums", operators = ["sums"], shards = {shards}, combine = {combine} }},
-                {{ name = "part", operators = ["best:partial"], shards = {shards} }},
-                {{ name = "best", operators = ["best"], shards = {shards}, combine = {combine} }},
-                {{ name = "join", operators = ["named"], shards = {shards} }},
-                {{ name = "results", operators = ["large-sales", "best-names", "rejected"] }},
-            ]"#
-        )
-    } else {
-        format!(
-            r#"stage = [
-                {{ name = "scan", operators = ["names", "sales", "large", "columns"], hosted = true, combine = {combine} }},
-                {{ name = "state", operators = ["sums"], shards = {shards} }},
-                {{ name = "best", operators = ["best"] }},
-                {{ name = "join", operators = ["named"], shards = {shards} }},
-                {{ name = "results", operators = ["large-sales", "best-names", "rejected"] }},
-            ]"#
-        )
-    };
-    Placement::parse(&text).unwrap()
 }
 
 /// What each sink must yield, computed plainly.

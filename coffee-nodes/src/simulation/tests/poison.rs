@@ -7,6 +7,10 @@ use coffee_core::{
     plan::{Placement, Plan, PlanBuilder, SourceId, Topology},
 };
 
+#[path = "../../../../coffee-core/src/node/tests/poison_placement.rs"]
+mod poison_placement;
+use poison_placement::placement;
+
 pub type Sale = (u8, u32);
 pub type Name = (u8, u64, String);
 
@@ -70,32 +74,8 @@ fn plan() -> (Plan, Tables) {
 }
 
 pub fn topology(staged: bool, shards: u16, replicas: u16, combine: bool) -> (Arc<Topology>, Tables) {
-    let text = if staged {
-        format!(
-            r#"stage = [
-                {{ name = "read", operators = ["names", "sales"], replicas = {replicas} }},
-                {{ name = "filter", operators = ["large"], replicas = {replicas}, combine = {combine} }},
-                {{ name = "map", operators = ["columns"], replicas = {replicas} }},
-                {{ name = "sums", operators = ["sums"], shards = {shards}, combine = {combine} }},
-                {{ name = "part", operators = ["best:partial"], shards = {shards} }},
-                {{ name = "best", operators = ["best"], shards = {shards}, combine = {combine} }},
-                {{ name = "join", operators = ["named"], shards = {shards} }},
-                {{ name = "results", operators = ["large-sales", "best-names", "rejected"] }},
-            ]"#
-        )
-    } else {
-        format!(
-            r#"stage = [
-                {{ name = "scan", operators = ["names", "sales", "large", "columns"], hosted = true, combine = {combine} }},
-                {{ name = "state", operators = ["sums"], shards = {shards} }},
-                {{ name = "best", operators = ["best"] }},
-                {{ name = "join", operators = ["named"], shards = {shards} }},
-                {{ name = "results", operators = ["large-sales", "best-names", "rejected"] }},
-            ]"#
-        )
-    };
     let (plan, tables) = plan();
-    (Arc::new(Topology::new(plan, &Placement::parse(&text).unwrap()).unwrap()), tables)
+    (Arc::new(Topology::new(plan, &placement(staged, shards, replicas, combine)).unwrap()), tables)
 }
 
 pub type Large = (u32, u8);
