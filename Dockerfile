@@ -28,6 +28,8 @@ FROM debian:bookworm-slim
 # New volumes get the owner of what they are mounted over.
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin coffee \
     && install --directory --owner=coffee --group=coffee /state /results
+# The authorities that `--tls` trusts: this image has none of its own.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /build/target/release/coffee /usr/local/bin/
 USER coffee
 WORKDIR /

@@ -18,8 +18,8 @@ pub(crate) type CheckParameters = Arc<dyn Fn(&[u8]) -> Result<(), String> + Send
 /// A pipeline as a command, whose processes find each other by name over RabbitMQ.
 ///
 /// The program below, called `visits`, is a whole cluster by `visits up`, or one process a node anywhere: `visits query-node`,
-/// `visits results-node`, `visits gateway`, `visits node level-1 --shard 0`, `visits monitor`. `visits jobs` and `visits cancel`
-/// ask it, `visits chaos` kills its nodes, `visits compose` prints it as containers, `visits completions` is for shells; `--help`
+/// `visits results-node`, `visits gateway`, `visits node level-1 --shard 0`, `visits monitor`. `visits jobs`, `visits top` and
+/// `visits cancel` ask it, `visits chaos` kills its nodes, `visits compose` prints it as containers, `visits completions` is for shells; `--help`
 /// tells of each. Jobs are submitted by [`coffee_nodes::client::Client`].
 ///
 /// ```no_run
@@ -125,7 +125,7 @@ impl Application {
     /// Does what the arguments ask for, the first of which is the program's own name; returns once that is done. For a program
     /// with commands of its own, which looks at the arguments first.
     ///
-    /// The exit code is 0 where it is done, 1 where it failed, 2 for bad usage or input, 3 of a node that hung, 130 where it was
+    /// The exit code is 0 where it is done, 1 where it failed, 2 for bad usage or input, 3 of a node that hung, 4 of one that was ordered to restart, 130 where it was
     /// interrupted. A failure is one line on stderr. Commands that wait handle SIGINT, SIGTERM and SIGHUP from then on, which a process can
     /// have done once only; they log to stderr by `env_logger`, unless the program has set a logger before. `up` starts this
     /// program again, once for each node, with the node's command alone as arguments.

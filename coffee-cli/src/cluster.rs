@@ -97,10 +97,9 @@ impl LayoutArgs {
         roster(&*self.topology(application)?, gateways).map_err(|error| Failure::usage(&self.placement, error))
     }
 
-    /// The same for another process, but for the placement, which it may have under another name.
+    /// The same for another process, but for name and placement, which it may have in another form.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("COFFEE_NAME", self.name.clone()),
             ("COFFEE_REPLICAS", self.replicas.to_string()),
             ("COFFEE_SHARDS", self.shards.to_string()),
             ("COFFEE_QUEUES", self.queues.name().to_owned()),

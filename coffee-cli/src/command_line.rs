@@ -69,7 +69,8 @@ fn parse<C: Commands>(command: &clap::Command, arguments: &[OsString]) -> Result
     Ok(Cli::from_arg_matches(&config::matches(command, arguments)?)?)
 }
 
-/// Logs to stderr: nothing below a warning, unless asked for. A program that has set a logger of its own keeps it.
+/// Logs to stderr: nothing below a warning, unless asked for; `RUST_LOG` says otherwise, as of any program with `env_logger`. A
+/// program that has set a logger of its own keeps it.
 fn start_logging(verbose: u8) {
     let level = match verbose {
         0 => LevelFilter::Warn,
@@ -77,7 +78,8 @@ fn start_logging(verbose: u8) {
         2 => LevelFilter::Debug,
         _ => LevelFilter::Trace,
     };
-    let _ = env_logger::Builder::new().filter_level(level).try_init();
+    // So that lines of several nodes, sorted, are in the order in which things happened.
+    let _ = env_logger::Builder::new().filter_level(level).format_timestamp_millis().parse_default_env().try_init();
 }
 
 #[cfg(test)]

@@ -145,6 +145,17 @@ fn advice(known: &BTreeSet<String>, key: &str) -> String {
     }
 }
 
+/// What a target for fuzzers sees of a file.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    use super::*;
+
+    /// What is said of a file that is refused.
+    pub fn refusal(path: &Path, text: &str, root: &Command) -> Option<String> {
+        ConfigFile::parse(path, text, root).err().map(|failure| failure.line())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;

@@ -49,6 +49,11 @@ impl Failure {
         Failure { advice: Some(advice.into()), ..self }
     }
 
+    /// Says what to do about it, if anything is known.
+    pub fn advised(self, advice: Option<&'static str>) -> Self {
+        Failure { advice: advice.map(Cow::from).or(self.advice), ..self }
+    }
+
     /// Prints the error as one line of the program; with `causes` the chain of its causes follows, one a line.
     pub fn report(&self, program: &str, causes: bool) -> ExitCode {
         print_error(&format!("{program}: {}\n", self.line()));

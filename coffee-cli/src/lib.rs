@@ -5,6 +5,7 @@
 //!
 //! Every flag of a command is an environment variable as well, `COFFEE_` and its name, whatever the application is called.
 
+mod access_args;
 mod application;
 mod cluster;
 mod command_line;
@@ -12,13 +13,19 @@ mod commands;
 mod config;
 mod duration;
 mod failure;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod help;
+mod metrics_args;
 mod monitors;
 mod output;
 pub mod sales;
 mod serve;
 mod signals;
+mod size;
 mod store;
 mod tls_args;
+mod top;
 
 pub use application::Application;

@@ -21,9 +21,13 @@ use coffee_mom::{Broker, OpenError};
 use coffee_nodes::{
     Pulses, Stop,
     cluster::{ClusterNode, Names},
+    metrics::MetricsServer,
     monitor::{Heart, HeartOptions, Hung, LIFE_VARIABLE, new_life},
+    orders::{Orders, RESTARTED},
+    statistics::{Identity, NodeKind, NodeStatistics, Reporter, Sampler, Statistics},
     up::READY,
 };
+use crossbeam_channel::{Receiver, bounded};
 use log::{info, warn};
 
 use self::{
@@ -34,6 +38,7 @@ use crate::{
     application::Application,
     cluster::ClusterArgs,
     failure::{Failure, HUNG},
+    metrics_args::MetricsArgs,
     monitors::{self, Peers},
     output, signals,
 };
@@ -46,6 +51,9 @@ const BROKER: Duration = Duration::from_secs(120);
 /// How long one attempt waits, before it is looked whether to stop.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
+/// What monitors have said and nobody has looked at yet: more than all of them say in a second.
+const MONITORS: usize = 256;
+
 /// How often a node that only waits looks whether it still works.
 pub const LOOK_AROUND: Duration = Duration::from_secs(1);
 
@@ -57,6 +65,8 @@ pub struct ServeArgs {
     /// The monitors, which hear once a second that the node lives; their key is in COFFEE_MONITOR_KEY [default: none]
     #[arg(long, env = "COFFEE_MONITORS", value_name = "HOST:PORT,...", default_value = "", hide_default_value = true)]
     monitors: Peers,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     #[command(flatten)]
     life: LifeArgs,
 }
@@ -84,9 +94,16 @@ pub struct Server {
     pub stop: Stop,
     /// Where loops that have to make progress are watched.
     pub pulses: Pulses,
+    /// Where the node's work is counted, which is told once a second.
+    pub statistics: Statistics,
+    /// What monitors say of themselves, to a gateway.
+    pub monitors: Option<Receiver<NodeStatistics>>,
     heart: Heart,
     closing: Closing,
     ready_file: Arc<ReadyFile>,
+    _reporter: Reporter,
+    _metrics: Option<MetricsServer>,
+    _orders: Orders,
 }
 
 impl Server {
@@ -120,34 +137,74 @@ pub fn serve(
     if args.life.leash {
         hold_leash(&asked)?;
     }
-    let stop = Stop::new();
-    let closing = Closing::start(&asked, &stop, &ready_file).map_err(no_thread)?;
-    let pulses = Pulses::default();
-    let heart = start_heart(args, application, node, &pulses, &stop)?;
+    let (stop, restart) = (Stop::new(), Stop::new());
+    let closing = Closing::start(&asked, &restart, &stop, &ready_file).map_err(no_thread)?;
+    let (pulses, statistics) = (Pulses::default(), Statistics::default());
+    let identity = Identity::of(node, life());
+    let (heart, monitors) = start_heart(args, application, &identity, &pulses, &stop)?;
     let Some(broker) = open_broker(&args.cluster.broker, &stop)? else { return Ok(()) };
     closing.keep(broker.clone());
     info!("{what} of {} at its broker", args.cluster.layout.name);
-    let server = Server { broker, names, topology, stop, pulses, heart, closing, ready_file };
+    let sampler = Sampler::new(broker.clone(), identity, statistics.clone());
+    let sample = sampler.clone();
+    let metrics = args.metrics.serve(move || sample.sample())?;
+    let reporter = Reporter::start(&broker, &names, sampler.clone()).map_err(no_thread)?;
+    let (restarting, ends) = (restart.clone(), stop.clone());
+    let restarts = move || {
+        restarting.trigger();
+        ends.trigger();
+    };
+    let orders = Orders::start(&broker, &names, sampler, restarts).map_err(no_thread)?;
+    let server = Server {
+        broker,
+        names,
+        topology,
+        stop,
+        pulses,
+        statistics,
+        monitors,
+        heart,
+        closing,
+        ready_file,
+        _reporter: reporter,
+        _metrics: metrics,
+        _orders: orders,
+    };
     let done = work(&server);
     match (server.closing.end(), done) {
-        (End::CutOff, Err(error)) => unless_of_closing(what, error),
-        (_, done) => done.map_err(|error| Failure::work(what, error)),
+        (End::CutOff, Err(error)) => unless_of_closing(what, error)?,
+        (_, done) => done.map_err(|error| Failure::work(what, error))?,
     }
+    if restart.is_triggered() && !asked.is_triggered() {
+        return Err(Failure::new(RESTARTED, "ordered to restart: started again by whoever runs it"));
+    }
+    Ok(())
 }
 
 fn start_heart(
     args: &ServeArgs,
     application: &Application,
-    node: &ClusterNode,
+    identity: &Identity,
     pulses: &Pulses,
     stop: &Stop,
-) -> Result<Heart, Failure> {
+) -> Result<(Heart, Option<Receiver<NodeStatistics>>), Failure> {
     let Peers(monitors) = &args.monitors;
     let monitors = if monitors.is_empty() { None } else { Some((monitors.clone(), monitors::key()?)) };
-    let options =
-        HeartOptions { name: node.name(), life: life(), monitors, pulses: pulses.clone(), stop: stop.clone() };
+    let (said, heard) = bounded(MONITORS);
+    // Only they show it to anybody.
+    let is_gateway = identity.kind == NodeKind::Gateway && monitors.is_some();
+    let (said, heard) = is_gateway.then_some((said, heard)).unzip();
+    let options = HeartOptions {
+        name: identity.name.clone(),
+        life: identity.life,
+        monitors,
+        pulses: pulses.clone(),
+        stop: stop.clone(),
+        heard: said,
+    };
     let program = application.name().to_owned();
-    Heart::start(options, move |hung| end_hung(&program, &hung)).map_err(|error| Failure::work("heartbeats", error))
+    let heart = Heart::start(options, move |hung| end_hung(&program, &hung));
+    Ok((heart.map_err(|error| Failure::work("heartbeats", error))?, heard))
 }
 
 /// The number of this process's life: whoever started it has drawn it, and knows it by that.

@@ -28,7 +28,7 @@ impl StoreFlags {
 }
 
 /// Two spans of time, the second not below the first.
-fn parse(text: &str) -> Result<RetryPause, String> {
+pub(crate) fn parse(text: &str) -> Result<RetryPause, String> {
     let (first, longest) = text.split_once("..").ok_or_else(|| format!("{text:?} is no span like 100ms..5s"))?;
     let pause = RetryPause { first: duration::parse(first)?, longest: duration::parse(longest)? };
     if pause.first <= pause.longest { Ok(pause) } else { Err(format!("{first} is more than {longest}")) }

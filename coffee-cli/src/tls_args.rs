@@ -30,15 +30,18 @@ impl GatewayTlsArgs {
         })
     }
 
-    /// The same for another process.
-    pub fn environment(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let files = [
+    /// The same for another process: all of it are files.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, String)> {
+        given([
             ("COFFEE_TLS_CERTIFICATE", &self.tls_certificate),
             ("COFFEE_TLS_KEY", &self.tls_key),
             ("COFFEE_TLS_CLIENT_AUTHORITY", &self.tls_client_authority),
-        ];
-        files.into_iter().filter_map(|(name, file)| Some((name, file.as_ref()?.display().to_string())))
+        ])
     }
+}
+
+fn given<const N: usize>(files: [(&'static str, &Option<PathBuf>); N]) -> impl Iterator<Item = (&'static str, String)> {
+    files.into_iter().filter_map(|(name, file)| Some((name, file.as_ref()?.display().to_string())))
 }
 
 /// Whom a client trusts, and what it shows.
@@ -71,5 +74,25 @@ impl ClientTlsArgs {
             self.client_certificate.as_ref().zip(self.client_key.as_ref()).map(|(file, key)| Identity::new(file, key));
         // A flag that is about TLS must not be passed over where the connection is plain.
         (self.tls || config != TlsConfig::default()).then_some(config)
+    }
+
+    /// The file with the authorities, for another process that only trusts them.
+    pub fn authority(&self) -> impl Iterator<Item = (&'static str, String)> {
+        given([("COFFEE_TLS_AUTHORITY", &self.tls_authority)])
+    }
+
+    /// The files among it, for another process.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, String)> {
+        given([
+            ("COFFEE_TLS_AUTHORITY", &self.tls_authority),
+            ("COFFEE_CLIENT_CERTIFICATE", &self.client_certificate),
+            ("COFFEE_CLIENT_KEY", &self.client_key),
+        ])
+    }
+
+    /// The rest, for another process.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let on = self.tls.then(|| ("COFFEE_TLS", true.to_string()));
+        on.into_iter().chain(self.tls_name.iter().map(|name| ("COFFEE_TLS_NAME", name.clone())))
     }
 }

@@ -33,6 +33,24 @@ fn flags_multiply_services_and_reach_the_nodes() {
 }
 
 #[test]
+fn a_client_inside_a_gateway_knows_by_what_to_trust_it() {
+    let lines = |flags: &str| {
+        let (code, file, _) = compose(&flags.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(code, 0);
+        let of = file.lines().skip_while(|line| *line != "  gateway-0:").skip(1);
+        of.take_while(|line| !line.is_empty()).map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let tls = "--tls-certificate gateway.pem --tls-key gateway.key";
+    let gateway = lines(&format!("{tls} --tls-authority ca.pem --token-file alice"));
+    let has = |text: &str| gateway.iter().any(|line| line.contains(text));
+    assert!(has("COFFEE_TLS_AUTHORITY: /etc/coffee/tls-authority") && has("./ca.pem"), "{gateway:?}");
+    assert!(has("COFFEE_TLS_NAME: gateway-0") && !has("alice"), "{gateway:?}");
+    let named = lines(&format!("{tls} --tls-authority ca.pem --tls-name shop.example"));
+    assert!(named.contains(&"COFFEE_TLS_NAME: shop.example".to_owned()), "{named:?}");
+    assert!(lines(tls).iter().all(|line| !line.contains("AUTHORITY") && !line.contains("TLS_NAME")));
+}
+
+#[test]
 fn secrets_are_new_each_time() {
     let (code, file, _) = compose(&["--env"]);
     assert!(code == 0 && file.contains("\nCOFFEE_BROKER_USER=") && file.contains("\nCOFFEE_BROKER_PASSWORD="));

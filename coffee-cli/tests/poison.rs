@@ -18,7 +18,10 @@ use coffee_core::{
     sales::{fused, sales_plan},
 };
 use coffee_mom::{Broker, Message, Name, ProducerOptions, Route, open};
-use coffee_nodes::cluster::{Names, QueryClient};
+use coffee_nodes::{
+    access::Caller,
+    cluster::{Names, QueryClient},
+};
 use support::{
     Data,
     cluster::{Cluster, broker, ended, job_of, kill, wait_until},
@@ -80,7 +83,7 @@ fn queries_that_depend_on_a_batch_that_can_t_be_read_fail_and_the_others_are_exa
     // In the place of a batch of items that comes last comes one that can't be decoded.
     let connection = open(shared.url(), soon()).unwrap();
     let query = QueryClient::new(connection.clone(), &Names::new(NAME).unwrap()).unwrap();
-    let head = query.attach(job.parse().unwrap(), 1, None, soon()).unwrap().head;
+    let head = query.attach(&Caller::local(), job.parse().unwrap(), 1, None, soon()).unwrap().head;
     let topology = Topology::new(Arc::new(sales_plan().unwrap().plan), &fused().unwrap()).unwrap();
     let stream = topology.sources().iter().find(|source| source.name == "transaction_items").unwrap().stream;
     let into_groups = |port: &Port| {

@@ -6,6 +6,10 @@ pub mod coverage;
 pub mod csv;
 pub mod exec;
 pub mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+#[expect(clippy::unwrap_used, reason = "a target fails by a panic")]
+pub mod fuzzing;
 pub mod hash;
 pub mod node;
 pub mod operator;

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::{
-    codec,
+    codec::{self, DecodeError},
     csv::{MAX_LINE, Reason},
     operator::Row,
     rejection::{Line, Rejection},
@@ -159,16 +159,21 @@ impl<R: Row> Source for EncodedRows<R> {
         let mut data = chunk.data;
         let mut number = chunk.first_line;
         while !data.is_empty() {
-            match codec::decode(&mut data) {
-                Ok(row) => rows.push(row),
-                Err(error) => {
-                    // Where the next row would begin is not known.
-                    let line = Line { file: chunk.file, number };
-                    rows.reject(Rejection { line, column: String::new(), reason: error.to_string(), raw: None });
-                    return;
+            let before = data.len();
+            let error = match codec::decode(&mut data) {
+                // Rows of a type that takes no bytes would never end.
+                Ok(_) if data.len() == before => DecodeError::Unknown("more bytes than rows"),
+                Ok(row) => {
+                    rows.push(row);
+                    number += 1;
+                    continue;
                 }
-            }
-            number += 1;
+                Err(error) => error,
+            };
+            // Where the next row would begin is not known.
+            let line = Line { file: chunk.file, number };
+            rows.reject(Rejection { line, column: String::new(), reason: error.to_string(), raw: None });
+            return;
         }
     }
 }
@@ -176,6 +181,28 @@ impl<R: Row> Source for EncodedRows<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_take_no_bytes_end() {
+        #[derive(Default)]
+        struct Read(usize, Vec<Rejection>);
+
+        impl RowSink<()> for Read {
+            fn rows(&mut self, rows: &[()]) {
+                self.0 += rows.len();
+            }
+
+            fn reject(&mut self, rejection: Rejection) {
+                self.1.push(rejection);
+            }
+        }
+
+        let (mut block, mut read) = (Vec::new(), Read::default());
+        let mut rows = Rows::new(&mut block, &mut read);
+        EncodedRows::<()>::new().read(&Chunk { file: 0, first_line: 1, header: b"", data: b"x" }, &mut rows);
+        rows.finish();
+        assert_eq!((read.0, read.1.len()), (0, 1));
+    }
 
     #[test]
     fn a_chunk_s_lines_have_their_numbers_and_no_line_ends() {

@@ -102,6 +102,10 @@ pub trait Broker: Send + Sync {
     /// What has been done through the connection so far.
     fn stats(&self) -> Stats;
 
+    /// Cuts the connection's links, as a network may at any time: they come back by themselves. For tests, and for operators. Does
+    /// not block; nothing is cut where there are no links.
+    fn cut(&self) {}
+
     /// Closes the connection. Its consumers end; calls that wait give up; what was published is
     /// waited for until it is settled. Then later calls on it, its producers and its consumers fail
     /// with `Closed`, and unacked deliveries are requeued. Closing again is Ok.

@@ -35,6 +35,9 @@ mod consumer;
 mod deadline;
 mod event;
 pub mod faults;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod memory;
 mod message;
 mod middleware;

@@ -1,10 +1,11 @@
 //! TLS by rustls: who is trusted and what is shown, as PEM files; for RabbitMQ, and for whatever else a program connects.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -28,7 +29,7 @@ impl Identity {
 
     fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
         let chain = certificates(&self.certificates)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|_| unusable(&self.key))?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| unread(&self.key, &error))?;
         Ok((chain, key))
     }
 }
@@ -80,7 +81,7 @@ impl TlsConfig {
             None => builder.with_no_client_auth(),
             Some(identity) => {
                 let (chain, key) = identity.read()?;
-                builder.with_client_auth_cert(chain, key).map_err(|_| unusable(&identity.key))?
+                builder.with_client_auth_cert(chain, key).map_err(|_| unfit(&identity.key))?
             }
         }))
     }
@@ -136,7 +137,7 @@ impl TlsServerConfig {
             builder.with_client_cert_verifier(verifier.map_err(|_| TlsError::Roots)?)
         };
         let (chain, key) = self.identity.read()?;
-        let mut config = builder.with_single_cert(chain, key).map_err(|_| unusable(&self.identity.key))?;
+        let mut config = builder.with_single_cert(chain, key).map_err(|_| unfit(&self.identity.key))?;
         // Connections are few and last: none is resumed, so nothing is kept for that.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -149,10 +150,12 @@ impl TlsServerConfig {
 #[non_exhaustive]
 pub enum TlsError {
     /// A file of certificates or of a key can't be read, or has none that fits.
-    #[error("{path} could not be used for TLS", path = path.display())]
+    #[error("{path} could not be used for TLS: {fault}", path = path.display())]
     File {
         /// Which.
         path: PathBuf,
+        /// Why not.
+        fault: FileFault,
     },
     /// There are no authorities to trust.
     #[error("the certificate authorities could not be read")]
@@ -160,6 +163,21 @@ pub enum TlsError {
     /// rustls does not do it.
     #[error("TLS can't be set up")]
     Refused(#[source] rustls::Error),
+}
+
+/// What is wrong with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FileFault {
+    /// The system does not let it be read.
+    #[error("{0}")]
+    Unreadable(io::ErrorKind),
+    /// It is not PEM, or has nothing of what is looked for.
+    #[error("it has no such thing in PEM")]
+    Nothing,
+    /// rustls can do nothing with what it has, or a key is not the certificate's.
+    #[error("what it has does not fit")]
+    Unfit,
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -170,7 +188,7 @@ fn authorities(files: &[PathBuf]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for file in files {
         for certificate in certificates(file)? {
-            roots.add(certificate).map_err(|_| unusable(file))?;
+            roots.add(certificate).map_err(|_| unfit(file))?;
         }
     }
     Ok(roots)
@@ -179,9 +197,22 @@ fn authorities(files: &[PathBuf]) -> Result<RootCertStore, TlsError> {
 /// All certificates of a file; one at least.
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    certificates.ok().filter(|found| !found.is_empty()).ok_or_else(|| unusable(file))
+    let certificates = certificates.map_err(|error| unread(file, &error))?;
+    if certificates.is_empty() { Err(faulty(file, FileFault::Nothing)) } else { Ok(certificates) }
 }
 
-fn unusable(file: &Path) -> TlsError {
-    TlsError::File { path: file.to_owned() }
+fn unread(file: &Path, error: &pem::Error) -> TlsError {
+    let fault = match error {
+        pem::Error::Io(error) => FileFault::Unreadable(error.kind()),
+        _ => FileFault::Nothing,
+    };
+    faulty(file, fault)
+}
+
+fn unfit(file: &Path) -> TlsError {
+    faulty(file, FileFault::Unfit)
+}
+
+fn faulty(file: &Path, fault: FileFault) -> TlsError {
+    TlsError::File { path: file.to_owned(), fault }
 }

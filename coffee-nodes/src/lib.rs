@@ -1,6 +1,7 @@
 //! Runs coffee-core's nodes on threads over coffee-mom's brokers, and the coffee-shop sales analytics on that.
 //! No argument parsing here.
 
+pub mod access;
 mod aside;
 mod bounded;
 pub mod chaos;
@@ -11,24 +12,33 @@ pub mod compose;
 mod docker;
 pub mod embedded;
 pub mod feed;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gateway;
 pub mod generate;
 mod hold;
 pub mod input;
 pub mod job;
+mod knock;
 pub mod local;
+pub mod metrics;
 pub mod monitor;
+pub mod orders;
 mod pulse;
 pub mod query;
 pub mod results;
 pub mod runner;
 pub mod sales;
 mod scratch;
+mod seldom;
 pub mod simulation;
+pub mod statistics;
 mod stop;
 pub mod store;
 pub mod testkit;
 mod threads;
+mod trail;
 mod unique;
 pub mod up;
 pub mod wire;

@@ -24,6 +24,7 @@ use crate::{
     gateway::{Gateway, GatewayError, GatewayOptions},
     query::{QueryNode, QueryNodeError, QueryOptions},
     results::{self, ResultsOptions},
+    statistics::Statistics,
     threads::Threads,
     worker::{self, WorkerOptions},
 };
@@ -259,6 +260,7 @@ impl Seat {
                     volatile: *volatile,
                     pause: RetryPause::default(),
                     pulses: Pulses::default(),
+                    statistics: Statistics::default(),
                 };
                 results::run(broker, names, topology, &options, stop, ready)?;
             }
@@ -270,6 +272,7 @@ impl Seat {
                     volatile: *volatile,
                     pause: RetryPause::default(),
                     pulses: Pulses::default(),
+                    statistics: Statistics::default(),
                 };
                 worker::run(broker, names, topology, &options, stop, ready)?;
             }

@@ -29,6 +29,7 @@ use coffee_nodes::{
     job::Job,
     query::{QueryNode, QueryOptions},
     results::{self, ResultsOptions},
+    statistics::Statistics,
     worker::{self, WorkerOptions},
 };
 
@@ -119,6 +120,7 @@ fn node() {
         volatile: false,
         pause: RetryPause::default(),
         pulses: Pulses::default(),
+        statistics: Statistics::default(),
     };
     let stop = Stop::new();
     let parent = stop.clone();
@@ -244,6 +246,7 @@ fn what_ends_its_process_each_time_is_given_up_and_nobody_else_suffers() {
             volatile: false,
             pause: RetryPause::default(),
             pulses: Pulses::default(),
+            statistics: Statistics::default(),
         };
         let (connection, names, topology, stop) = (&connection, &names, &topology, &stop);
         let results = scope.spawn(move || results::run(connection, names, topology, &results, stop, || {}));

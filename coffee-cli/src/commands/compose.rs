@@ -3,10 +3,11 @@
 use clap::{Args, builder::BoolishValueParser};
 use coffee_nodes::{
     cluster::ClusterNode,
-    compose::{ComposeOptions, ComposePlacement, compose_file, environment_file},
+    compose::{ComposeError, ComposeOptions, ComposePlacement, OwnSettings, compose_file, environment_file},
 };
 
 use crate::{
+    access_args::ClientAccessArgs,
     application::Application,
     cluster::LayoutArgs,
     command_line::Context,
@@ -14,7 +15,11 @@ use crate::{
     failure::Failure,
     monitors::MonitorFlags,
     output,
+    tls_args::ClientTlsArgs,
 };
+
+/// Where a container's metrics are, within the cluster's network.
+const METRICS: &str = "0.0.0.0:9200";
 
 /// Prints a docker-compose.yml for a cluster, each node a container
 ///
@@ -47,6 +52,13 @@ pub struct ComposeArgs {
     /// The monitors restart the containers of silent nodes: they get Docker's socket, which is as good as root on the host
     #[arg(long, env = "COFFEE_DOCKER", value_parser = BoolishValueParser::new())]
     docker: bool,
+    /// Each node's metrics are at port 9200 of its service, for a Prometheus in the cluster's network; not published on the host
+    #[arg(long, env = "COFFEE_METRICS", value_parser = BoolishValueParser::new())]
+    metrics: bool,
+    #[command(flatten)]
+    client_tls: ClientTlsArgs,
+    #[command(flatten)]
+    client_access: ClientAccessArgs,
 }
 
 impl ComposeArgs {
@@ -56,11 +68,11 @@ impl ComposeArgs {
             environment_file().map_err(|error| Failure::work("random bytes", error))?
         } else {
             self.layout.names()?;
-            if self.gateway.has_tls() {
-                return Err(Failure::usage("--tls-certificate", "the containers' gateways have no files of the host"));
-            }
             let options = self.options(context.application, clients)?;
-            compose_file(&options).map_err(|error| Failure::usage("--listen", error))?
+            compose_file(&options).map_err(|error| match error {
+                ComposeError::Name => Failure::usage(format!("--name {}", self.layout.name), error),
+                error => Failure::usage("--listen", error),
+            })?
         };
         output::print(text.as_bytes())
     }
@@ -76,11 +88,14 @@ impl ComposeArgs {
         ];
         let mut nodes = self.layout.nodes(application, self.gateways)?;
         nodes.extend((0..self.monitors).map(|index| ClusterNode::Monitor { index }));
-        let set = settings.into_iter().flatten().filter(|(_, value)| !value.is_empty());
+        let metrics = self.metrics.then(|| ("COFFEE_METRICS", METRICS.to_owned()));
+        let set = settings.into_iter().flatten().chain(metrics).filter(|(_, value)| !value.is_empty());
         Ok(ComposeOptions {
             program: application.name().to_owned(),
+            name: self.layout.name.clone(),
             nodes,
-            settings: set.map(|(name, value)| (name.to_owned(), value)).collect(),
+            settings: owned(set),
+            gateways: self.gateways(),
             placement: if application.has_placement(&placement) {
                 ComposePlacement::BuiltIn(placement)
             } else {
@@ -88,7 +103,25 @@ impl ComposeArgs {
             },
             listen: self.gateway.listen,
             clients,
+            client: OwnSettings {
+                values: owned(self.client_tls.values()),
+                files: owned(self.client_tls.files().chain(self.client_access.file())),
+            },
             docker: self.docker,
         })
     }
+
+    /// What gateways are told, and clients inside of their containers: operators' ones, which come by loopback. The gateways'
+    /// certificate is for no such address, but for the first one's name, unless another is given.
+    fn gateways(&self) -> OwnSettings {
+        let first = || ClusterNode::Gateway { index: 0 }.name();
+        let trusted = self.client_tls.config();
+        let name = trusted.map(|tls| ("COFFEE_TLS_NAME", tls.server_name.unwrap_or_else(first)));
+        let files = self.gateway.files().into_iter().chain(self.client_tls.authority());
+        OwnSettings { values: owned(name), files: owned(files) }
+    }
+}
+
+fn owned(pairs: impl IntoIterator<Item = (&'static str, String)>) -> Vec<(String, String)> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -10,6 +10,7 @@ use coffee_nodes::{
 use log::warn;
 
 use crate::{
+    access_args::GatewayAccessArgs,
     command_line::Context,
     failure::Failure,
     serve::{LOOK_AROUND, ServeArgs, serve},
@@ -44,46 +45,64 @@ pub struct GatewayFlags {
     #[arg(long, env = "COFFEE_ENTRIES", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     entries: Option<u16>,
     #[command(flatten)]
+    access: GatewayAccessArgs,
+    #[command(flatten)]
     tls: GatewayTlsArgs,
 }
 
 impl GatewayFlags {
-    fn options(&self) -> GatewayOptions {
+    fn options(&self) -> Result<GatewayOptions, Failure> {
         let all = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let mut options = GatewayOptions::new(self.listen);
         options.max_connections = self.connections.into();
         options.tls = self.tls.config();
+        self.access.set(&mut options)?;
+        if options.tokens.is_some() && options.tls.is_none() && !self.listen.ip().is_loopback() {
+            warn!("tokens come without TLS: clients send theirs from this machine only");
+        }
+        if options.tokens.is_none() && !self.listen.ip().is_loopback() {
+            warn!("there are no tokens (--tokens): whoever reaches {} is let in", self.listen);
+        }
         options.threads = self.entries.and_then(|threads| NonZeroUsize::new(threads.into())).unwrap_or(all);
-        options
+        Ok(options)
     }
 
-    /// Whether connections are encrypted.
-    pub fn has_tls(&self) -> bool {
-        self.tls.config().is_some()
+    /// Finds out early whether the files that gateways read at their start are good.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.access.tokens().map(drop)
     }
 
     /// The same for another process.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mut pairs = vec![("COFFEE_LISTEN", self.listen.to_string())];
         pairs.extend(self.limits());
-        pairs.extend(self.tls.environment());
+        pairs.extend(self.files());
         pairs
     }
 
-    /// The same for another process that listens elsewhere.
+    /// The files that they are told of.
+    pub fn files(&self) -> Vec<(&'static str, String)> {
+        self.tls.files().chain(self.access.file()).collect()
+    }
+
+    /// The rest, for another process that listens elsewhere.
     pub fn limits(&self) -> Vec<(&'static str, String)> {
         let mut pairs = vec![("COFFEE_CONNECTIONS", self.connections.to_string())];
         pairs.extend(self.entries.map(|entries| ("COFFEE_ENTRIES", entries.to_string())));
+        pairs.extend(self.access.limits());
         pairs
     }
 }
 
 pub fn run(args: &GatewayArgs, context: &Context<'_>) -> Result<(), Failure> {
     let node = ClusterNode::Gateway { index: args.index };
+    let mut options = args.flags.options()?;
     serve(&args.serve, context.application, &node, "gateway", |server| {
-        let mut options = args.flags.options();
         options.state = Some(args.serve.cluster.state.clone());
+        options.name = node.name();
         options.pulses = server.pulses.clone();
+        options.statistics = server.statistics.clone();
+        options.monitors = server.monitors.clone();
         let gateway = Gateway::start(server.broker.clone(), server.names.clone(), server.topology.clone(), options)?;
         server.ready(&format!("gateway={}", gateway.address()));
         while !server.stop.wait(LOOK_AROUND) {

@@ -5,12 +5,15 @@ use std::net::SocketAddrV6;
 use clap::{Args, builder::BoolishValueParser};
 use coffee_core::frame::JobId;
 use coffee_nodes::{
+    access::Owner,
     client::{Client, ClientError, ClientOptions},
     job::{ErrorReport, JobState, JobSummary},
+    wire::WireError,
 };
 use serde::Serialize;
 
 use crate::{
+    access_args::ClientAccessArgs,
     failure::{Failure, INTERRUPTED},
     output,
     output::printable,
@@ -25,6 +28,8 @@ pub struct GatewaysArgs {
     #[arg(long, env = "COFFEE_GATEWAY", value_name = "HOST:PORT,...", value_delimiter = ',')]
     #[arg(default_value = "127.0.0.1:9000", value_parser = parse_gateway)]
     gateway: Vec<String>,
+    #[command(flatten)]
+    access: ClientAccessArgs,
     #[command(flatten)]
     tls: ClientTlsArgs,
 }
@@ -45,14 +50,23 @@ fn parse_gateway(text: &str) -> Result<String, String> {
 }
 
 impl GatewaysArgs {
-    /// For a client.
-    pub fn options(&self) -> ClientOptions {
-        ClientOptions { tls: self.tls.config(), ..ClientOptions::new(self.gateway.clone()) }
+    /// For a client; reads its token.
+    pub fn options(&self) -> Result<ClientOptions, Failure> {
+        let (token, tls) = (self.access.token()?, self.tls.config());
+        Ok(ClientOptions { token, tls, ..ClientOptions::new(self.gateway.clone()) })
     }
 }
 
-/// What to do about gateways that can't be reached.
-pub const UNREACHABLE: &str = "see that the cluster is up, and name its gateways with --gateway";
+/// What to do about gateways that can't be talked with, where it is that.
+pub fn advice(error: &ClientError) -> Option<&'static str> {
+    let ClientError::Gateway { error, .. } = error else { return None };
+    Some(match &**error {
+        ClientError::Wire(WireError::WantsTls) => "encrypt with --tls-authority, or with --tls",
+        ClientError::Wire(WireError::Tls(_)) => "see that --tls-authority, --tls-name and --client-certificate fit",
+        error if error.is_bad_request() => return None,
+        _ => "see that the cluster is up, and name its gateways with --gateway",
+    })
+}
 
 /// Lists the jobs of a cluster, or tells about one
 #[derive(Debug, Args)]
@@ -78,7 +92,7 @@ pub struct CancelArgs {
 }
 
 pub fn list(args: &JobsArgs) -> Result<(), Failure> {
-    let (client, stop) = (Client::new(args.gateways.options()), signals::stop_on_interrupt()?);
+    let (client, stop) = (Client::new(args.gateways.options()?), signals::stop_on_interrupt()?);
     let text = match args.id {
         Some(job) => {
             let (summary, errors) = client.describe(job, &stop)?;
@@ -91,7 +105,7 @@ pub fn list(args: &JobsArgs) -> Result<(), Failure> {
 
 pub fn cancel(args: &CancelArgs) -> Result<(), Failure> {
     let stop = signals::stop_on_interrupt()?;
-    let (summary, errors) = Client::new(args.gateways.options()).cancel(args.id, &stop)?;
+    let (summary, errors) = Client::new(args.gateways.options()?).cancel(args.id, &stop)?;
     output::print(show(&summary, &errors, false).as_bytes())
 }
 
@@ -100,6 +114,8 @@ pub fn cancel(args: &CancelArgs) -> Result<(), Failure> {
 struct Shown<'a> {
     job: String,
     state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,6 +145,7 @@ fn show(summary: &JobSummary, errors: &[ErrorReport], json: bool) -> String {
         let shown = Shown {
             job: job.to_string(),
             state,
+            owner: summary.owner.as_ref().map(Owner::to_string),
             before,
             reason,
             minted_ms,
@@ -144,6 +161,9 @@ fn show(summary: &JobSummary, errors: &[ErrorReport], json: bool) -> String {
     }
     let mut text =
         format!("{}  {state:<9}  {:>9.1} MB  {} chunks", summary.job, summary.bytes as f64 / 1e6, summary.chunks);
+    // That a job is of this machine goes without saying.
+    let owner = summary.owner.as_ref().filter(|owner| **owner != Owner::Loopback);
+    text += &owner.map(|owner| format!("  of {}", printable(&owner.to_string()))).unwrap_or_default();
     text += &before.map(|before| format!("  {before} before it")).unwrap_or_default();
     text += &reason.map(|reason| format!("  {}", printable(reason))).unwrap_or_default();
     if !summary.without.is_empty() {
@@ -158,12 +178,13 @@ fn show(summary: &JobSummary, errors: &[ErrorReport], json: bool) -> String {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        match error {
+        let advice = advice(&error);
+        let failure = match error {
             ClientError::Interrupted => Failure::new(INTERRUPTED, error),
             error if error.is_bad_request() => Failure::usage("the cluster", error),
-            error @ ClientError::Gateway { .. } => Failure::work("the cluster", error).advise(UNREACHABLE),
             error => Failure::work("the cluster", error),
-        }
+        };
+        failure.advised(advice)
     }
 }
 

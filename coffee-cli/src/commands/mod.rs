@@ -10,6 +10,7 @@ pub mod monitor;
 pub mod node;
 pub mod query_node;
 pub mod results_node;
+pub mod top;
 pub mod up;
 
 use clap::Subcommand;
@@ -25,6 +26,7 @@ pub enum ClusterCommand {
     Up(up::UpArgs),
     Jobs(jobs::JobsArgs),
     Cancel(jobs::CancelArgs),
+    Top(top::TopArgs),
     Gateway(gateway::GatewayArgs),
     QueryNode(query_node::QueryNodeArgs),
     ResultsNode(results_node::ResultsNodeArgs),
@@ -41,6 +43,7 @@ impl ClusterCommand {
             ClusterCommand::Up(args) => up::run(args, context),
             ClusterCommand::Jobs(args) => jobs::list(args),
             ClusterCommand::Cancel(args) => jobs::cancel(args),
+            ClusterCommand::Top(args) => top::run(args),
             ClusterCommand::Gateway(args) => gateway::run(args, context),
             ClusterCommand::QueryNode(args) => query_node::run(args, context),
             ClusterCommand::ResultsNode(args) => results_node::run(args, context),

@@ -1,16 +1,22 @@
 //! `monitor`: watches the nodes of a cluster.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
 
 use clap::{Args, builder::BoolishValueParser};
 use coffee_nodes::{
     cluster::ClusterNode,
     monitor::{MonitorError, MonitorOptions, monitor},
+    statistics::{Identity, NodeStatistics},
     up::READY,
 };
 
 use crate::{
     failure::Failure,
+    metrics_args::MetricsArgs,
     monitors::{self, MonitorFlags, Peers},
     output,
     serve::{self, LifeArgs, ReadyFile, hold_leash},
@@ -39,24 +45,27 @@ pub struct MonitorArgs {
     #[arg(long, env = "COFFEE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
     life: LifeArgs,
 }
 
 pub fn run(args: &MonitorArgs) -> Result<(), Failure> {
     let options = MonitorOptions {
         index: args.index,
-        name: ClusterNode::Monitor { index: args.index }.name(),
-        life: serve::life(),
+        identity: Identity::of(&ClusterNode::Monitor { index: args.index }, serve::life()),
         monitors: args.monitors.0.clone(),
         key: monitors::key()?,
         silence: args.flags.silence,
         docker: args.docker,
+        leads: Arc::default(),
     };
     let stop = signals::stop_on_signals()?;
     let ready_file = ReadyFile::new(args.life.ready_file.clone());
     if args.life.leash {
         hold_leash(&stop)?;
     }
+    let _metrics = args.metrics.serve(sample(&options))?;
     let ready = || {
         ready_file.make();
         // Whoever started it may not listen.
@@ -68,4 +77,10 @@ pub fn run(args: &MonitorArgs) -> Result<(), Failure> {
         MonitorError::Index { .. } => Failure::usage("--index", error),
         error => Failure::work(format!("monitor {}", args.index), error),
     })
+}
+
+/// What its metrics are made of.
+fn sample(options: &MonitorOptions) -> impl Fn() -> NodeStatistics + Send + Sync + 'static {
+    let (identity, leads, begun) = (options.identity.clone(), options.leads.clone(), Instant::now());
+    move || NodeStatistics { leads: leads.load(Relaxed), ..NodeStatistics::now(&identity, begun) }
 }

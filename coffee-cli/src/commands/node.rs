@@ -47,6 +47,7 @@ pub fn run(args: &NodeArgs, context: &Context<'_>) -> Result<(), Failure> {
             volatile: args.store.volatile,
             pause: args.store.retry_pause,
             pulses: server.pulses.clone(),
+            statistics: server.statistics.clone(),
         };
         let ready = || server.ready("");
         Ok(worker::run(&server.broker, &server.names, &server.topology, &options, &server.stop, ready)?)

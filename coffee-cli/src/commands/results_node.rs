@@ -53,6 +53,7 @@ pub fn run(args: &ResultsNodeArgs, context: &Context<'_>) -> Result<(), Failure>
             volatile: args.store.volatile,
             pause: args.store.retry_pause,
             pulses: server.pulses.clone(),
+            statistics: server.statistics.clone(),
         };
         let ready = || server.ready("");
         Ok(results::run(&server.broker, &server.names, &server.topology, &options, &server.stop, ready)?)

@@ -1,6 +1,6 @@
 //! `up`: a whole cluster on this machine.
 
-use std::{env, ffi::OsString};
+use std::{env, ffi::OsString, net::SocketAddr};
 
 use clap::Args;
 use coffee_nodes::{
@@ -10,6 +10,7 @@ use coffee_nodes::{
 };
 
 use crate::{
+    access_args::TOKEN_VARIABLE,
     cluster::ClusterArgs,
     command_line::Context,
     commands::{gateway::GatewayFlags, query_node::QueryFlags, results_node::ResultsFlags},
@@ -46,16 +47,31 @@ pub struct UpArgs {
     monitors: u16,
     #[command(flatten)]
     monitor: MonitorFlags,
+    /// Where Prometheus fetches the first node's metrics, by HTTP at /metrics; the other nodes have the ports after it, in the order of nodes.tsv [default: nowhere]
+    #[arg(long, env = "COFFEE_METRICS", value_name = "HOST:PORT")]
+    metrics: Option<SocketAddr>,
 }
 
 /// What is said to one process alone, and not to those that it starts.
-const OF_ONE_PROCESS: [&str; 6] =
-    ["COFFEE_CONFIG", "COFFEE_DOCKER", "COFFEE_INDEX", "COFFEE_READY_FILE", "COFFEE_REPLICA", "COFFEE_SHARD"];
+const OF_ONE_PROCESS: [&str; 8] = [
+    "COFFEE_CONFIG",
+    "COFFEE_DOCKER",
+    "COFFEE_INDEX",
+    "COFFEE_METRICS",
+    "COFFEE_READY_FILE",
+    "COFFEE_REPLICA",
+    "COFFEE_SHARD",
+    TOKEN_VARIABLE,
+];
 
 /// Runs it; the nodes log as much as this process.
 pub fn run(args: &UpArgs, context: &Context<'_>) -> Result<(), Failure> {
     let nodes = args.cluster.layout.nodes(context.application, 1)?;
     args.cluster.layout.names()?;
+    args.gateway.check()?;
+    let watching = (0..args.monitors).map(|index| ClusterNode::Monitor { index });
+    let nodes: Vec<ClusterNode> = watching.chain(nodes).collect();
+    let nodes = nodes.iter().enumerate().map(|(at, node)| args.command(node, at)).collect::<Result<_, _>>()?;
     let stop = signals::stop_on_interrupt()?;
     // What is wrong with it is said once, and before any node is started.
     match open_broker(&args.cluster.broker, &stop)? {
@@ -66,13 +82,12 @@ pub fn run(args: &UpArgs, context: &Context<'_>) -> Result<(), Failure> {
     let key = Key::random().map_err(|error| Failure::work("random bytes", error))?;
     let addresses = free_addresses(args.monitors).map_err(|error| Failure::work("the monitors' addresses", error))?;
     let monitors = Peers(addresses.into_iter().map(Peer::from).collect());
-    let watching = (0..args.monitors).map(|index| ClusterNode::Monitor { index });
     let options = UpOptions {
         program,
         environment: args.environment(context.verbose, &monitors, key),
         unset: OF_ONE_PROCESS.map(OsString::from).into(),
         again: listen_again,
-        nodes: watching.chain(nodes).map(|node| args.command(&node)).collect(),
+        nodes,
         monitors: monitors.0,
         key,
         state: args.cluster.state.clone(),
@@ -101,6 +116,7 @@ impl UpArgs {
         let ClusterArgs { broker, layout, .. } = &self.cluster;
         let pairs = [
             ("COFFEE_BROKER", broker.clone()),
+            ("COFFEE_NAME", layout.name.clone()),
             ("COFFEE_PLACEMENT", layout.placement.clone()),
             ("COFFEE_LEASH", "true".to_owned()),
             ("COFFEE_VERBOSE", verbose.to_string()),
@@ -118,15 +134,30 @@ impl UpArgs {
         own.map(|(name, value)| (name.into(), value.into())).collect()
     }
 
-    /// The node as a child process, with a state folder below the cluster's.
-    fn command(&self, node: &ClusterNode) -> NodeCommand {
+    /// The node as a child process, with a state folder below the cluster's. So many are listed before it.
+    fn command(&self, node: &ClusterNode, at: usize) -> Result<NodeCommand, Failure> {
         let name = node.name();
         let mut arguments: Vec<OsString> = node.arguments().into_iter().map(OsString::from).collect();
         let monitor = if let ClusterNode::Monitor { index } = node { Some(*index) } else { None };
         if monitor.is_none() {
             arguments.extend(["--state".into(), self.cluster.state.join(&name).into()]);
         }
-        NodeCommand { name, arguments, monitor }
+        if let Some(metrics) = self.metrics_of(at)? {
+            arguments.extend(["--metrics".into(), metrics.to_string().into()]);
+        }
+        Ok(NodeCommand { name, arguments, monitor })
+    }
+
+    /// Where a node's metrics are.
+    fn metrics_of(&self, at: usize) -> Result<Option<SocketAddr>, Failure> {
+        let Some(first) = self.metrics else { return Ok(None) };
+        let wrong = |why: &str| Failure::usage(format!("--metrics {first}"), why);
+        if first.port() == 0 {
+            return Err(wrong("the first node's port has to be given, as the others' follow it"));
+        }
+        let port = u16::try_from(at).ok().and_then(|at| first.port().checked_add(at));
+        let port = port.ok_or_else(|| wrong("the last nodes would have ports above 65535"))?;
+        Ok(Some(SocketAddr::new(first.ip(), port)))
     }
 }
 
@@ -144,7 +175,8 @@ mod tests {
         let command = command::<PlainCommand>(&visits());
         // What has no default is given.
         let tls = ["--tls-certificate", "c", "--tls-key", "k", "--tls-client-authority", "a"];
-        let words = ["visits", "up", "--broker", "memory:", "--entries", "1"].into_iter().chain(tls);
+        let access = ["--tokens", "t", "--upload-rate", "1M", "--job-bytes", "1G"];
+        let words = ["visits", "up", "--broker", "memory:", "--entries", "1"].into_iter().chain(tls).chain(access);
         let matches = command.clone().try_get_matches_from(words).unwrap();
         let args = UpArgs::from_arg_matches(matches.subcommand_matches("up").unwrap()).unwrap();
         let set: BTreeSet<OsString> =
@@ -156,6 +188,20 @@ mod tests {
         for name in flags.filter_map(|flag| flag.get_env()).filter(|name| *name != "COFFEE_STATE") {
             assert!(set.contains(name) || unset.contains(name), "{name:?} reaches the nodes as this process got it");
         }
+    }
+
+    fn parsed(metrics: &str) -> UpArgs {
+        let words = ["visits", "up", "--broker", "memory:", "--metrics", metrics];
+        let matches = command::<PlainCommand>(&visits()).try_get_matches_from(words).unwrap();
+        UpArgs::from_arg_matches(matches.subcommand_matches("up").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn each_node_has_a_port_for_its_metrics() {
+        let arguments = |at| parsed("[::1]:65530").command(&ClusterNode::Query, at).map(|node| node.arguments);
+        assert!(arguments(5).unwrap().ends_with(&["--metrics".into(), "[::1]:65535".into()]));
+        assert!(arguments(6).unwrap_err().line().contains("65535"));
+        assert!(parsed("127.0.0.1:0").metrics_of(0).unwrap_err().line().starts_with("--metrics 127.0.0.1:0: "));
     }
 
     #[test]

@@ -12,11 +12,7 @@ impl From<SalesError> for Failure {
             _ => FAILED,
         };
         let advice = advice(&error);
-        let failure = Failure::new(code, error);
-        match advice {
-            Some(advice) => failure.advise(advice),
-            None => failure,
-        }
+        Failure::new(code, error).advised(advice)
     }
 }
 

@@ -38,6 +38,12 @@ fn application() -> Application {
         .check(check_parameters)
 }
 
+/// The command line of `coffee`.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn command() -> clap::Command {
+    command_line::command::<Command>(&application())
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),

@@ -11,14 +11,14 @@ use clap::{Args, builder::BoolishValueParser};
 use coffee_core::frame::JobId;
 use coffee_nodes::{
     Stop,
-    client::{Client, ClientError, ClientOptions},
+    client::{Client, ClientOptions},
     job::{JobState, JobSummary},
     sales::{self, Progress, Request, SalesError, SubmitOptions},
 };
 
 use super::{conclude, progress::ProgressDisplay, query_args::QueryArgs, report::ReportArgs};
 use crate::{
-    commands::jobs::{GatewaysArgs, UNREACHABLE},
+    commands::jobs::{GatewaysArgs, advice},
     failure::{Failure, INTERRUPTED},
     output, signals,
 };
@@ -63,16 +63,17 @@ pub fn run(args: &SubmitArgs) -> Result<(), Failure> {
         queries: args.query.queries,
         strict: args.strict,
     };
-    let options = SubmitOptions { request, client: args.gateways.options(), job: args.job };
+    let options = SubmitOptions { request, client: args.gateways.options()?, job: args.job };
     let interrupts = Interrupts::listen()?;
     let mut begun = args.job;
-    let mut on_job = |job: JobId| {
-        if begun.replace(job) != Some(job) && !args.detach {
-            output::print_error(&format!("job {job}\n"));
-        }
-    };
     let progress = Progress::default();
     let display = if args.quiet { None } else { ProgressDisplay::start(&progress) };
+    let mut on_job = |job: JobId| {
+        if begun.replace(job) != Some(job) && !args.detach {
+            let line = format!("job {job}\n");
+            display.as_ref().map_or_else(|| output::print_error(&line), |display| display.say(&line));
+        }
+    };
     if args.detach {
         let uploaded = sales::upload(&options, &progress, &interrupts.stop, &mut on_job);
         drop(display);
@@ -115,16 +116,18 @@ impl Interrupts {
     /// is waited for.
     fn failure(&self, error: SalesError, job: Option<JobId>, client: &ClientOptions) -> Failure {
         let (interrupted, unreachable) = match &error {
-            SalesError::Interrupted => (true, false),
-            SalesError::Client(error) => (false, matches!(**error, ClientError::Gateway { .. })),
-            _ => (false, false),
+            SalesError::Interrupted => (true, None),
+            SalesError::Client(error) => (false, advice(error)),
+            _ => (false, None),
         };
         let failure = Failure::from(error);
         match job {
             Some(job) if interrupted => failure.advise(self.leave_or_cancel(job, client)),
-            Some(job) if unreachable => failure.advise(format!("the job may go on: so can you, with --job {job}")),
-            None if unreachable => failure.advise(UNREACHABLE),
-            _ => failure,
+            Some(job) if unreachable.is_some() => {
+                failure.advise(format!("the job may go on: so can you, with --job {job}"))
+            }
+            Some(_) => failure,
+            None => failure.advised(unreachable),
         }
     }
 

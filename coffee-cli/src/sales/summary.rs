@@ -1,6 +1,6 @@
 //! The summary at the end of a run, on stderr.
 
-use coffee_nodes::sales::{Summary, TableSummary};
+use coffee_nodes::sales::{Summary, TableSummary, Times};
 use indicatif::{DecimalBytes, HumanCount};
 
 use super::tables::aligned;
@@ -20,14 +20,33 @@ fn show(summary: &Summary) -> String {
         aligned(&["table", "rows", "rejected", "unmatched"], tables),
         aligned(&["operator", "rows in", "rows out"], operators),
     );
+    if !summary.stages.is_empty() {
+        text += &format!("{}\n\n", aligned(&["stage", "busy s", "share"], busy(summary)));
+    }
     text.extend(notes(summary).map(|note| note + "\n"));
     text
 }
 
-/// What was left out, and how fast it was: a line each.
+/// What was left out, where time went, and how fast it was: a line each.
 pub fn notes(summary: &Summary) -> impl Iterator<Item = String> {
     let unmatched = summary.tables.iter().filter(|table| table.unmatched > 0).map(unmatched);
-    unmatched.chain(rejected(summary)).chain([speed(summary)])
+    unmatched.chain(rejected(summary)).chain(summary.times.map(times)).chain([speed(summary)])
+}
+
+/// By stage, how long its threads were at work.
+fn busy(summary: &Summary) -> impl Iterator<Item = Vec<String>> {
+    let all = summary.busy().as_secs_f64().max(f64::MIN_POSITIVE);
+    summary.stages.iter().map(move |stage| {
+        let busy = stage.busy.as_secs_f64();
+        vec![printable(&stage.name), format!("{busy:.3}"), format!("{:.1}%", 100.0 * busy / all)]
+    })
+}
+
+fn times(times: Times) -> String {
+    let [upload, work, fetch] = [times.upload, times.work, times.fetch].map(|time| time.as_secs_f64());
+    format!(
+        "time: {upload:.3} s until all was sent, {work:.3} s until the last result came, {fetch:.3} s until it was here"
+    )
 }
 
 fn row(name: &str, counts: &[u64]) -> Vec<String> {
@@ -68,7 +87,7 @@ fn speed(summary: &Summary) -> String {
 mod tests {
     use std::time::Duration;
 
-    use coffee_nodes::sales::OperatorSummary;
+    use coffee_nodes::sales::{OperatorSummary, StageSummary};
 
     use super::*;
 
@@ -84,6 +103,8 @@ mod tests {
             rejected_unlisted: 0,
             bytes: 250_000_000,
             elapsed: Duration::from_millis(500),
+            times: None,
+            stages: Vec::new(),
         }
     }
 
@@ -92,6 +113,26 @@ mod tests {
         let text = show(&summary());
         assert!(text.ends_with("2,000,010 rows, 250.00 MB in 0.500 s: 4,000,020 rows/s, 500.00 MB/s\n"), "{text}");
         assert!(!text.contains("unmatched:") && !text.contains("rejected:"));
+    }
+
+    #[test]
+    fn where_time_went_is_said_where_it_is_known() {
+        let mut summary = summary();
+        assert!(!show(&summary).contains("time:") && !show(&summary).contains("busy"));
+        let [upload, work, fetch] = [1200, 3400, 50].map(Duration::from_millis);
+        summary.times = Some(Times { upload, work, fetch });
+        let stage = |name: &str, millis| StageSummary { name: name.into(), busy: Duration::from_millis(millis) };
+        summary.stages = vec![stage("gateway", 3000), stage("groups", 1000)];
+        let text = show(&summary);
+        assert!(
+            text.contains("time: 1.200 s until all was sent, 3.400 s until the last result came, 0.050 s until it"),
+            "{text}"
+        );
+        let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert!(
+            words.contains(&vec!["gateway", "3.000", "75.0%"]) && words.contains(&vec!["groups", "1.000", "25.0%"]),
+            "{text}"
+        );
     }
 
     #[test]

@@ -51,9 +51,10 @@ pub fn aligned(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Stri
     table.trim_fmt()
 }
 
-/// Digits, as they are counted and as results have them: with a sign, commas between thousands, a point.
+/// Digits, as they are counted and as results have them: with a sign, commas between thousands, a point, a per cent sign.
 fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
+    let digits = digits.strip_suffix('%').unwrap_or(digits);
     digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || ".,".contains(c))
 }
 
@@ -106,7 +107,7 @@ mod tests {
 
     #[test]
     fn dates_are_no_numbers() {
-        assert!(["1", "-2.5", "1,234"].into_iter().all(is_number));
+        assert!(["1", "-2.5", "1,234", "7.5%"].into_iter().all(is_number));
         assert!(["2024-01", "", "-", "x1", "1990-01-02"].into_iter().all(|text| !is_number(text)));
     }
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use coffee_mom::Broker;
-use coffee_nodes::{Stop, cluster::GRACE};
+use coffee_nodes::{Stop, cluster::GRACE, orders::RESTARTED};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use log::{info, warn};
 use parking_lot::Mutex;
@@ -69,14 +69,14 @@ struct Shared {
 }
 
 impl Closing {
-    /// Starts to wait for `asked`, which triggers `stop`; or for `stop`, where the work is at its end by itself. Until there
+    /// Starts to wait for `asked`, which triggers `stop`; or for `stop`, where the work is at its end by itself, or by `restart`. Until there
     /// is [a broker](Self::keep) to be closed there is nothing to be put down: then the process ends as soon as it is asked.
     /// From the stop or the end on there is no `ready_file`.
-    pub fn start(asked: &Stop, stop: &Stop, ready_file: &Arc<ReadyFile>) -> io::Result<Self> {
+    pub fn start(asked: &Stop, restart: &Stop, stop: &Stop, ready_file: &Arc<ReadyFile>) -> io::Result<Self> {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let (working, ended) = bounded(0);
-        let (asked, stop, ready_file) = (asked.clone(), stop.clone(), ready_file.clone());
-        let waiting = Waiting { shared: shared.clone(), asked, stop, ready_file, ended };
+        let (asked, restart, stop) = (asked.clone(), restart.clone(), stop.clone());
+        let waiting = Waiting { shared: shared.clone(), asked, restart, stop, ready_file: ready_file.clone(), ended };
         let thread = thread::Builder::new().name("closing".into()).spawn(move || waiting.run())?;
         Ok(Closing { shared, working: Some(working), thread: Some(thread) })
     }
@@ -112,6 +112,8 @@ impl Drop for Closing {
 struct Waiting {
     shared: Arc<Mutex<Shared>>,
     asked: Stop,
+    /// Triggered before `stop` where the node was ordered to restart: as good as asked, but for how the process ends.
+    restart: Stop,
     stop: Stop,
     ready_file: Arc<ReadyFile>,
     ended: Receiver<Infallible>,
@@ -137,7 +139,11 @@ impl Waiting {
         self.close();
         if !self.has_ended(since + course.last) {
             warn!("not all that the node does has ended: it is left as it is");
-            process::exit(i32::from(!self.asked.is_triggered()));
+            process::exit(match (self.asked.is_triggered(), self.restart.is_triggered()) {
+                (true, _) => 0,
+                (false, true) => RESTARTED.into(),
+                (false, false) => 1,
+            });
         }
     }
 
@@ -158,7 +164,7 @@ impl Waiting {
     }
 
     fn cut_off(&self) {
-        if self.asked.is_triggered() {
+        if self.asked.is_triggered() || self.restart.is_triggered() {
             self.shared.lock().end = End::CutOff;
         }
     }

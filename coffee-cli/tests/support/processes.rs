@@ -147,6 +147,11 @@ impl Cluster {
         std::mem::replace(&mut self.state, tempfile::tempdir().unwrap())
     }
 
+    /// What a node has logged.
+    pub fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.state.path().join(format!("logs/{name}.log"))).unwrap()
+    }
+
     /// What the nodes have logged.
     pub fn logs(&self) -> String {
         let logs = files(&self.state.path().join("logs")).into_iter();

@@ -1,10 +1,12 @@
 //! The groups of an aggregation, in partitions.
 //!
-//! A single table of millions of groups is copied as a whole when it grows, and sorted as a whole. So groups are dealt out to
-//! partitions by their hash.
+//! A single table of millions of groups is copied as a whole when it grows, sorted as a whole, and each part that comes for it misses
+//! the cache. So groups are dealt out to partitions by their hash, which lie one behind the other in each, with an index of their own.
 //!
-//! Once a partition is large, fetching it for one part takes longer than merging the part. So parts wait there until they are many,
-//! but only where no merge can fail: one that can is made when its part comes, as what goes wrong in it is its batch's (invariant 9).
+//! Where no merge can fail, parts wait until they are as many as the groups of their partition, which is fetched once for all of them
+//! then. All partitions share one index, made anew each time: it stays in the cache, and to fetch as many indices would take longer. So
+//! parts that wait take as much memory as the groups at most, and groups are looked up twice at most. A merge that can fail is made when
+//! its part comes, as what goes wrong in it is its batch's (invariant 9): there each partition keeps an index.
 
 use std::{
     cmp::Ordering,
@@ -18,14 +20,12 @@ use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::operator::Aggregator;
 
-/// Partitions. Each table doubles on its own, so the peak while one is copied is a small part of the whole.
+/// Partitions. Each grows on its own, so the peak while one is copied is a small part of the whole; up to some 10 million groups, one
+/// of them fits the second-level cache.
 const PARTITIONS: usize = 1 << 8;
 
-/// Bytes of groups from which on a partition is large: smaller ones stay in the second-level cache, all of them together.
-const LARGE: usize = if cfg!(test) { 1 << 6 } else { 1 << 12 }; // in tests, parts are to wait
-
-/// Bytes of parts that wait for a partition at most; of all partitions of one aggregation of a shard and job, 16 MiB.
-const WAITING: usize = if cfg!(test) { 1 << 7 } else { 1 << 16 };
+/// So many parts may wait for a partition of fewer groups.
+const FEW: usize = 64;
 
 type Pair<A> = (<A as Aggregator>::Key, <A as Aggregator>::Acc);
 
@@ -35,35 +35,46 @@ pub struct Groups<A: Aggregator> {
     hasher: RandomState, // by a random seed: the keys are clients' data
     /// None before the first part.
     partitions: Vec<Partition<A>>,
+    /// Of the partition that parts are merged into which have waited.
+    index: Index,
 }
 
+/// Where in its partition a group lies, by the hash of its key.
+///
+/// Law: it has each group of its partition once, or is about to be cleared.
+type Index = HashTable<u32>; // a partition of 2^32 groups would be one of 2^40 groups in all, which no memory holds
+
 struct Partition<A: Aggregator> {
-    groups: HashTable<Pair<A>>,
+    groups: Vec<Pair<A>>,
+    /// Empty where parts wait.
+    index: Index,
     waiting: Vec<Pair<A>>,
 }
 
 impl<A: Aggregator> Groups<A> {
     /// No groups yet.
     pub fn new(aggregator: A) -> Self {
-        Groups { aggregator, hasher: RandomState::default(), partitions: Vec::new() }
+        Groups { aggregator, hasher: RandomState::default(), partitions: Vec::new(), index: Index::new() }
     }
 
     /// Merges a part into the key's group, or makes it the group; at once, unless the aggregator promises
     /// [`INFALLIBLE_MERGE`](Aggregator::INFALLIBLE_MERGE).
     #[inline]
     pub fn merge(&mut self, key: A::Key, part: A::Acc) {
-        let Groups { aggregator, hasher, partitions } = self;
+        let Groups { aggregator, hasher, partitions, index } = self;
         let hash = hasher.hash_one(&key);
         // By bits that hashbrown uses neither for the bucket (low) nor for its tag (high).
         match partitions.get_mut((hash >> 40) as usize % PARTITIONS) {
-            Some(partition) => partition.take(aggregator, hasher, hash, (key, part)),
+            Some(partition) if Partition::<A>::WAITS => partition.wait(aggregator, hasher, index, (key, part)),
+            Some(Partition { groups, index, .. }) => merge(aggregator, hasher, groups, index, hash, (key, part)),
             None => self.merge_first(key, part),
         }
     }
 
     #[cold]
     fn merge_first(&mut self, key: A::Key, part: A::Acc) {
-        self.partitions.resize_with(PARTITIONS, || Partition { groups: HashTable::new(), waiting: Vec::new() });
+        let empty = || Partition { groups: Vec::new(), index: Index::new(), waiting: Vec::new() };
+        self.partitions.resize_with(PARTITIONS, empty);
         self.merge(key, part);
     }
 
@@ -75,17 +86,19 @@ impl<A: Aggregator> Groups<A> {
 
     /// Takes the results of all groups out, in no particular order, and frees memory on the way.
     pub fn drain(&mut self) -> impl Iterator<Item = A::Out> + use<'_, A> {
-        let Groups { aggregator, hasher, partitions } = self;
-        let (aggregator, hasher) = (&*aggregator, &*hasher);
-        let groups = std::mem::take(partitions).into_iter().flat_map(|partition| partition.finish(aggregator, hasher));
+        let Groups { aggregator, hasher, partitions, index } = self;
+        let (aggregator, hasher, mut index) = (&*aggregator, &*hasher, std::mem::take(index));
+        let partitions = std::mem::take(partitions).into_iter();
+        let groups = partitions.flat_map(move |partition| partition.finish(aggregator, hasher, &mut index));
         groups.map(|(key, acc)| aggregator.finish(key, acc))
     }
 
-    /// Takes all groups out, in key order. Each partition is sorted for itself, which takes no more memory than it had.
+    /// Takes all groups out, in key order. Each partition is sorted for itself, in its place.
     pub(crate) fn drain_sorted(&mut self) -> Sorted<A> {
-        let Groups { aggregator, hasher, partitions } = self;
+        let Groups { aggregator, hasher, partitions, index } = self;
+        let mut index = std::mem::take(index);
         let sorted = std::mem::take(partitions).into_iter().filter_map(|partition| {
-            let mut groups: Vec<Pair<A>> = partition.finish(aggregator, hasher).into_iter().collect();
+            let mut groups = partition.finish(aggregator, hasher, &mut index);
             groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
             let mut rest = groups.into_iter();
             Some(Run { head: rest.next()?, rest })
@@ -98,45 +111,63 @@ impl<A: Aggregator> Partition<A> {
     /// Whether parts may wait: what they own would not be bounded by their own size.
     const WAITS: bool = A::INFALLIBLE_MERGE && !std::mem::needs_drop::<Pair<A>>();
 
-    /// So many wait at most, and have room.
-    const MOST: usize = if size_of::<Pair<A>>() == 0 { 1 } else { WAITING.div_ceil(size_of::<Pair<A>>()) };
-
     #[inline]
-    fn take(&mut self, aggregator: &A, hasher: &RandomState, hash: u64, pair: Pair<A>) {
-        if !Self::WAITS || self.groups.len() * size_of::<Pair<A>>() < LARGE {
-            return self.merge(aggregator, hasher, hash, pair);
-        }
-        if self.waiting.is_empty() {
-            self.waiting.reserve_exact(Self::MOST);
+    fn wait(&mut self, aggregator: &A, hasher: &RandomState, index: &mut Index, pair: Pair<A>) {
+        if self.waiting.len() == self.waiting.capacity() {
+            self.make_room(aggregator, hasher, index);
         }
         self.waiting.push(pair);
-        if self.waiting.len() >= Self::MOST {
-            self.settle(aggregator, hasher);
-        }
     }
 
-    #[inline]
-    fn merge(&mut self, aggregator: &A, hasher: &RandomState, hash: u64, (key, part): Pair<A>) {
-        match self.groups.entry(hash, |(held, _)| *held == key, |(held, _)| hasher.hash_one(held)) {
-            Entry::Occupied(mut group) => aggregator.merge(&mut group.get_mut().1, part),
-            Entry::Vacant(place) => {
-                place.insert((key, part));
-            }
-        }
+    #[cold]
+    fn make_room(&mut self, aggregator: &A, hasher: &RandomState, index: &mut Index) {
+        self.settle(aggregator, hasher, index);
+        self.waiting.reserve_exact(self.groups.len().max(FEW));
     }
 
     /// Merges what waits.
     #[inline(never)]
-    fn settle(&mut self, aggregator: &A, hasher: &RandomState) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.drain(..).for_each(|pair| self.merge(aggregator, hasher, hasher.hash_one(&pair.0), pair));
-        self.waiting = waiting;
+    fn settle(&mut self, aggregator: &A, hasher: &RandomState, index: &mut Index) {
+        let Partition { groups, waiting, .. } = self;
+        index.clear();
+        index.reserve(groups.len(), |_| 0); // it is empty
+        for (at, (key, _)) in (0..).zip(groups.iter()) {
+            index.insert_unique(hasher.hash_one(key), at, |_| 0); // it has room
+        }
+        waiting.drain(..).for_each(|pair| merge(aggregator, hasher, groups, index, hasher.hash_one(&pair.0), pair));
     }
 
     /// Its groups, with all that waited.
-    fn finish(mut self, aggregator: &A, hasher: &RandomState) -> HashTable<Pair<A>> {
-        self.settle(aggregator, hasher);
+    fn finish(mut self, aggregator: &A, hasher: &RandomState, index: &mut Index) -> Vec<Pair<A>> {
+        if !self.waiting.is_empty() {
+            self.settle(aggregator, hasher, index);
+        }
         self.groups
+    }
+}
+
+/// Merges a part into its group, or makes it one.
+#[inline]
+fn merge<A: Aggregator>(
+    aggregator: &A,
+    hasher: &RandomState,
+    groups: &mut Vec<Pair<A>>,
+    index: &mut Index,
+    hash: u64,
+    (key, part): Pair<A>,
+) {
+    let is = |at: &u32| groups.get(*at as usize).is_some_and(|(held, _)| *held == key);
+    let hash_at = |at: &u32| groups.get(*at as usize).map_or(0, |(held, _)| hasher.hash_one(held));
+    match index.entry(hash, is, hash_at) {
+        Entry::Occupied(at) => {
+            if let Some((_, acc)) = groups.get_mut(*at.get() as usize) {
+                aggregator.merge(acc, part);
+            }
+        }
+        Entry::Vacant(place) => {
+            place.insert(groups.len() as u32);
+            groups.push((key, part));
+        }
     }
 }
 
@@ -214,7 +245,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn groups_come_out_once_and_in_order(rows in prop::collection::vec((0..2_000u16, 1..9u64), 0..6_000)) {
+        fn groups_come_out_once_and_in_order(rows in prop::collection::vec((0..20_000u16, 1..9u64), 0..40_000)) {
             let mut model = BTreeMap::new();
             rows.iter().for_each(|(key, part)| *model.entry(*key).or_insert(0) += part);
             come_out(groups(Sum::<_, u64>::new(|row: &Row| row.1)), &rows, &model)?;
@@ -222,20 +253,21 @@ mod tests {
         }
     }
 
-    /// So many keys that parts wait wherever they may: how many do, at most, in one partition.
-    fn waiting<M: Measure<Row, Acc = u64>>(measure: M) -> usize {
+    /// So many keys that parts wait wherever they may: the most that do, beside the most groups, in one partition.
+    fn waiting<M: Measure<Row, Acc = u64>>(measure: M) -> (usize, usize) {
         let mut groups = groups(measure);
-        let waits = (0..20_000_u16).map(|key| {
+        let most = (0..60_000_u16).map(|key| {
             groups.merge(key, 1);
             groups.partitions.iter().map(|partition| partition.waiting.len()).max()
         });
-        waits.flatten().max().unwrap_or_default()
+        let most = most.flatten().max().unwrap_or_default();
+        (most, groups.partitions.iter().map(|partition| partition.groups.len()).max().unwrap_or_default())
     }
 
     #[test]
-    fn parts_wait_where_no_merge_can_fail_and_never_too_many() {
-        let bound = WAITING / size_of::<(u16, u64)>();
-        assert_eq!(waiting(Count), bound - 1, "those that make it full are merged");
-        assert_eq!(waiting(Sum::<_, u64>::new(|row: &Row| row.1)), 0, "a sum can overflow");
+    fn parts_wait_where_no_merge_can_fail_and_never_more_than_there_are_groups() {
+        let (waited, held) = waiting(Count);
+        assert!(waited > FEW && waited <= held, "{waited} {held}");
+        assert_eq!(waiting(Sum::<_, u64>::new(|row: &Row| row.1)).0, 0, "a sum can overflow");
     }
 }

@@ -44,6 +44,10 @@ impl<'a> Chunk<'a> {
         let at = rest.len().checked_sub(u32::from_le_bytes(*length) as usize).ok_or(DecodeError::Truncated)?;
         let (data, mut meta) = rest.split_at(at);
         let ChunkMeta { file, first_line, header } = codec::decode(&mut meta)?;
+        // Clients say where a chunk begins; its lines, and the one behind the last, must have numbers. Each has a byte.
+        if first_line.checked_add(data.len() as u64 + 1).is_none() {
+            return Err(DecodeError::Unknown("lines"));
+        }
         Ok(Chunk { file, first_line, header, data })
     }
 }

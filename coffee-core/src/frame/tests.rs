@@ -96,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn a_chunk_comes_back(file: u32, first_line: u64, header: Vec<u8>, data: Vec<u8>) {
+    fn a_chunk_comes_back(file: u32, first_line in 0..u64::MAX / 2, header: Vec<u8>, data: Vec<u8>) {
         let mut payload = data.clone();
         ChunkMeta { file, first_line, header: &header }.append(&mut payload)?;
         let chunk = Chunk::decode(&payload)?;
@@ -112,6 +112,18 @@ fn a_length_beyond_the_end_allocates_nothing() {
     );
     bytes.extend_from_slice(&[255; 8]);
     assert_eq!(read_all(&bytes), Err(crate::codec::DecodeError::Truncated));
+}
+
+#[test]
+fn a_chunk_whose_lines_have_no_numbers_is_refused() {
+    let decoded = |first_line| {
+        let mut payload = b"1\n2\n".to_vec();
+        ChunkMeta { file: 0, first_line, header: b"h" }.append(&mut payload).unwrap();
+        Chunk::decode(&payload).map(|chunk| chunk.lines().count())
+    };
+    assert_eq!(decoded(u64::MAX - 5), Ok(2));
+    assert_eq!(decoded(u64::MAX), Err(crate::codec::DecodeError::Unknown("lines")));
+    assert_eq!(decoded(u64::MAX - 4), Err(crate::codec::DecodeError::Unknown("lines")));
 }
 
 #[test]

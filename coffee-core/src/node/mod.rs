@@ -214,6 +214,11 @@ pub trait Node: Send {
     /// there is nothing to emit, or not now.
     fn emits(&self) -> Option<(JobId, u64)>;
 
+    /// How many frames have come, in this life, in which nothing was new: they were dropped.
+    fn repeats(&self) -> u64 {
+        0
+    }
+
     /// How far it is with each job that it waits for.
     fn progress(&self) -> Vec<Progress> {
         Vec::new()

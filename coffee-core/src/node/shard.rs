@@ -53,6 +53,7 @@ pub struct ShardNode {
     /// The letters about batches in the open group that were given up: it stays open until people have been told.
     telling: HashSet<PublishId>,
     gives_up: bool,
+    repeats: u64,
 }
 
 /// To the packer an emission is a delivery that the node makes to itself; such tags have this bit, those of the driver
@@ -96,6 +97,7 @@ impl ShardNode {
             next_group: 0,
             telling: HashSet::new(),
             gives_up: false,
+            repeats: 0,
         }
     }
 
@@ -148,6 +150,7 @@ impl ShardNode {
         let absorbed = self.absorb(body, losses, actions);
         let Absorbed { job, new, kept, told } =
             absorbed.map_err(|error| Failure { job: job_of(body), tag: Some(tag), error })?;
+        self.repeats += u64::from(!new);
         self.group.extend(new.then_some(Record::Frame { job, body: kept }));
         self.telling.extend(told);
         // A repetition waits for the open group, which may hold what it repeats.
@@ -297,6 +300,10 @@ impl Node for ShardNode {
             return None;
         }
         self.jobs.iter().find(|(_, job)| job.emits()).map(|(head, job)| (head.job, job.steps))
+    }
+
+    fn repeats(&self) -> u64 {
+        self.repeats
     }
 
     fn progress(&self) -> Vec<Progress> {

@@ -33,7 +33,7 @@ fn headers(how: HeaderMatch, wanted: &Headers, found: &Headers) -> bool {
 ///
 /// Only the last `#` seen is ever tried again, as an earlier one could take no more than it: so the
 /// time is at most the product of the two lengths.
-fn topic(pattern: &str, key: &str) -> bool {
+pub(super) fn topic(pattern: &str, key: &str) -> bool {
     let (mut pattern, mut key) = (words(pattern), words(key));
     // After the last `#`: the rest of the pattern, and of the key with the `#` taking no more.
     let mut retry = None;

@@ -8,6 +8,8 @@
 mod attached;
 mod consumer;
 mod core;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod ledger;
 mod matching;
 mod producer;

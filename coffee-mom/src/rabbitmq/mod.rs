@@ -274,6 +274,11 @@ impl Broker for RabbitBroker {
         self.core.hub.stats()
     }
 
+    fn cut(&self) {
+        self.core.consuming.line().kill();
+        self.core.publishing.line().kill();
+    }
+
     fn close(&self, deadline: Instant) -> Result<(), CloseError> {
         self.core.close(deadline)
     }

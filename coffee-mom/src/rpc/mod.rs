@@ -24,6 +24,8 @@ mod caller;
 mod client;
 mod codec;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod inbox;
 pub mod objects;
 mod outbox;

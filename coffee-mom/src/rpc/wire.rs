@@ -16,6 +16,8 @@ const LOW: &str = "rpc-low";
 pub(super) const OBJECT: &str = "rpc-object";
 const HOPS: &str = "rpc-hops";
 const STATUS: &str = "rpc-status";
+#[cfg(feature = "fuzzing")]
+pub(super) const HEADERS: [&str; 6] = [SEMANTICS, CALLER, LOW, OBJECT, HOPS, STATUS];
 
 /// Who called, and its how-manieth call it is: the same for all tries of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,7 +31,7 @@ pub(super) fn nodes(file: &Path) -> Result<Vec<(NodeLine, String)>, ChaosError> 
 }
 
 /// `None` where it is no such line, an inner `None` where it is not of a node.
-fn parse(line: &str) -> Option<Option<(NodeLine, String)>> {
+pub(super) fn parse(line: &str) -> Option<Option<(NodeLine, String)>> {
     let (line, image) = line.rsplit_once('\t')?;
     let (line, restart) = line.rsplit_once('\t')?;
     let node: NodeLine = line.parse().ok()?;
@@ -39,7 +39,7 @@ fn parse(line: &str) -> Option<Option<(NodeLine, String)>> {
     Some(is_node.then(|| (node, image.to_owned())))
 }
 
-/// Strikes a container's first process, from another container of that image that sees the host's processes: only root may, and this process may
+/// Strikes a container's node, which its first process has started or is, from another container of that image that sees the host's processes: only root may, and this process may
 /// be on another machine than Docker. Whether it was there.
 pub(super) fn strike(image: &str, pid: NonZeroU32, action: Action) -> Result<bool, ChaosError> {
     let signal = match action {
@@ -47,7 +47,9 @@ pub(super) fn strike(image: &str, pid: NonZeroU32, action: Action) -> Result<boo
         Action::Hang => "STOP",
     };
     let alone = ["run", "--rm", "--network", "none", "--pid", "host", "--user", "root", "--entrypoint", "sh"];
-    let script = format!("[ ! -d /proc/{pid} ] || {{ kill -{signal} {pid} && echo struck; }}");
+    let script = format!(
+        "[ ! -d /proc/{pid} ] || {{ node=$(cat /proc/{pid}/task/{pid}/children); kill -{signal} ${{node:-{pid}}} && echo struck; }}"
+    );
     Ok(!said(Command::new("docker").args(alone).args([image, "-c", &script]))?.is_empty())
 }
 

@@ -9,6 +9,8 @@
 
 mod compose;
 mod draw;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod kinds;
 mod one_host;
 mod run;

@@ -1,6 +1,11 @@
 //! A connection to a gateway that has said welcome.
 
-use std::{convert::Infallible, net::ToSocketAddrs, thread, time::Duration};
+use std::{
+    convert::Infallible,
+    net::ToSocketAddrs,
+    thread,
+    time::{Duration, Instant},
+};
 
 use crossbeam_channel::{bounded, select};
 
@@ -51,8 +56,18 @@ fn connect(tries: &Tries<'_>) -> Result<(Sender, Receiver), ClientError> {
     let (gateway, tls, patience) = (tries.gateway(), tries.options.tls.as_ref(), tries.patience());
     let mut failed = ClientError::Address(std::io::ErrorKind::NotFound.into());
     for address in gateway.to_socket_addrs().map_err(ClientError::Address)? {
+        let is_plain = tls.is_none() && !address.ip().to_canonical().is_loopback();
+        if is_plain && tries.options.token.is_some() {
+            return Err(ClientError::PlainToken(address));
+        }
+        // One for all of it: the connection, the TLS handshake, the greeting and the welcome.
+        let deadline = Instant::now() + patience;
         match wire::connect(address, gateway, tls, CONNECT_WAIT.min(patience), patience) {
-            Ok(halves) => return Ok(halves),
+            Ok((mut sender, mut receiver)) => {
+                sender.set_deadline(deadline);
+                receiver.set_deadline(deadline);
+                return Ok((sender, receiver));
+            }
             Err(error) => failed = error.into(),
         }
     }
@@ -63,10 +78,11 @@ impl Connection {
     fn hello(&mut self, tries: &mut Tries<'_>) -> Result<(), ClientError> {
         wire::greet(&mut self.sender, &mut self.receiver)?;
         tries.reached();
-        self.sender.set_patience(tries.patience())?;
-        self.receiver.set_patience(tries.patience())?;
         let hello = ToGateway::Hello { token: tries.options.token.clone() };
-        self.ask(&hello, |answer| matches!(answer, ToClient::Welcome).then_some(()))
+        self.ask(&hello, |answer| matches!(answer, ToClient::Welcome).then_some(()))?;
+        self.sender.set_patience(tries.patience());
+        self.receiver.set_patience(tries.patience());
+        Ok(())
     }
 
     /// Says something and waits for the answer, which is the next message but pings.

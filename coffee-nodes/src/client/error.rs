@@ -1,6 +1,6 @@
 //! Why a client gives up.
 
-use std::{error::Error, io};
+use std::{error::Error, io, net::SocketAddr};
 
 use coffee_core::frame::JobId;
 
@@ -32,6 +32,9 @@ pub enum ClientError {
     /// A gateway's address can't be looked up.
     #[error("the address can't be looked up: {0}")]
     Address(#[source] io::Error),
+    /// A token is sent over no connection that others may listen to.
+    #[error("the token would go to {0} without TLS, for all on the way to see")]
+    PlainToken(SocketAddr),
     /// The cluster refuses what is asked.
     #[error("{text}")]
     Refused {
@@ -75,7 +78,7 @@ impl ClientError {
     /// Whether the request is to blame, and not what became of it.
     pub fn is_bad_request(&self) -> bool {
         match self {
-            ClientError::NoGateway | ClientError::Job(_) => true,
+            ClientError::NoGateway | ClientError::Job(_) | ClientError::PlainToken(_) => true,
             ClientError::Wire(error) => matches!(error, WireError::Files(_) | WireError::Name(_)),
             ClientError::Gateway { error, .. } => error.is_bad_request(),
             ClientError::Refused { code, .. } => {

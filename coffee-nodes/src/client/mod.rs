@@ -15,7 +15,9 @@ mod error;
 mod options;
 mod results;
 mod session;
+mod stages;
 mod submission;
+mod talk;
 mod tries;
 mod upload;
 
@@ -26,6 +28,7 @@ mod tests;
 
 pub use error::ClientError;
 pub use options::ClientOptions;
+pub use stages::StageProgress;
 
 use coffee_core::frame::JobId;
 
@@ -33,8 +36,11 @@ use crate::{
     Stop,
     embedded::{Outcome, Piece, Report, Results},
     job::{ErrorReport, Job, JobSummary},
+    orders::Order,
+    statistics::Overview,
     wire::{ToClient, ToGateway},
 };
+use connection::Connection;
 use session::{Done, Session, Until};
 use submission::Submission;
 use tries::Tries;
@@ -54,6 +60,11 @@ pub enum Event<'a> {
         /// Bytes of files on disk, and of rows as they are encoded.
         bytes: u64,
     },
+    /// All data is confirmed, for the first time.
+    Uploaded,
+    /// How far its stages are, about once a second; where the cluster tells nothing of that, never. The last time is when the job
+    /// is done, and then all of them are.
+    Stages(&'a [StageProgress]),
     /// The next piece of a result. Ok promises that it is kept: it does not come again.
     Piece(Piece<'a>),
     /// A result can't be had, and has no more pieces.
@@ -192,6 +203,30 @@ impl Client {
         self.ask(stop, &ToGateway::Cancel { job }, about_job)
     }
 
+    /// How the cluster is: its nodes, queues, jobs and newest errors.
+    ///
+    /// # Errors
+    /// Where no gateway answers, or it refuses.
+    pub fn overview(&self, stop: &Stop) -> Result<Overview, ClientError> {
+        self.ask(stop, &ToGateway::Overview, |answer| match answer {
+            ToClient::Overview(overview) => Some(*overview),
+            _ => None,
+        })
+    }
+
+    /// Orders one life of a node to do something, as an operator. Ok: the order is given, and whether it is obeyed shows in the next
+    /// [overviews](Self::overview). It is given once: until a gateway welcomes the client, one after the other is tried, and what becomes of
+    /// the order then is final.
+    ///
+    /// # Errors
+    /// Where no gateway answers, or it refuses: also where there is no such node or it has another life by now. Where the connection was
+    /// lost, or the broker is away, it may be obeyed all the same, within five seconds.
+    pub fn order(&self, node: &str, life: u64, order: Order, stop: &Stop) -> Result<(), ClientError> {
+        let request = ToGateway::Order { node: node.to_owned(), life, order };
+        let ordered = |answer| matches!(answer, ToClient::Ordered).then_some(());
+        self.with(stop, |mut open| Ok(open.ask(&request, ordered)))?
+    }
+
     /// Asks until there is an answer: only what does no harm when it is asked again.
     fn ask<T>(
         &self,
@@ -199,10 +234,15 @@ impl Client {
         request: &ToGateway,
         answer: impl Fn(ToClient) -> Option<T>,
     ) -> Result<T, ClientError> {
+        self.with(stop, |mut open| open.ask(request, &answer))
+    }
+
+    /// Talks to one gateway after the other until that succeeds, for as long as there is hope.
+    fn with<T>(&self, stop: &Stop, talk: impl Fn(Connection) -> Result<T, ClientError>) -> Result<T, ClientError> {
         let mut tries = Tries::new(&self.options, stop)?;
         loop {
-            match connection::with(&mut tries, |mut open| open.ask(request, &answer)) {
-                Ok(answer) => return Ok(answer),
+            match connection::with(&mut tries, &talk) {
+                Ok(said) => return Ok(said),
                 Err(error) => tries.failed(error, false)?,
             }
         }

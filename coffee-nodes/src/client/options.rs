@@ -9,7 +9,7 @@ use coffee_mom::tls::TlsConfig;
 pub struct ClientOptions {
     /// The gateways, each as `HOST:PORT`: the first that takes the client has it, the others stand by.
     pub gateways: Vec<String>,
-    /// What the gateways ask for, where they ask for anything.
+    /// What the gateways ask for, where they ask for anything. Without TLS it is sent within this machine only.
     pub token: Option<String>,
     /// How the connection is encrypted; `None`: not at all. The files that it names are read for each connection.
     pub tls: Option<TlsConfig>,

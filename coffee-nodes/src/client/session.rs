@@ -1,34 +1,26 @@
 //! A submission from its beginning to its end, over as many connections as it takes.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::thread;
 
 use coffee_core::frame::{Count, JobId};
-use crossbeam_channel::{Receiver as Channel, RecvTimeoutError, Sender as ToChannel, TryRecvError, bounded};
+use crossbeam_channel::bounded;
 
 use super::{
     ClientError, ClientOptions, Event, OnEvent,
-    connection::{self, Connection, OUT_OF_PLACE},
+    connection::{self, Connection},
     results::Results,
+    stages::Stages,
     submission::Submission,
+    talk::{Talk, read},
     tries::Tries,
     upload::Upload,
 };
 use crate::{
     Stop,
     embedded::Piece,
-    job::{JobState, JobSummary},
     unique::unique,
-    wire::{RESULT_WINDOW, Receiver, Sender, ToClient, ToGateway, WireError},
+    wire::{RESULT_WINDOW, ToClient, ToGateway},
 };
-
-/// How long a connection that is lost is listened to: what was said on it is here already, or nearly.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-
-/// How long after an answer it is asked again whether the query node knows that all data is there.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// When a submission is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,26 +31,26 @@ pub(super) enum Until {
     Ended,
 }
 
-/// A message with its payload, as the reading thread hears it.
-type Heard = Result<(ToClient, Vec<u8>), WireError>;
-
 /// What was reached when it is done.
 pub(super) type Done = (JobId, Vec<Count>);
 
 /// What is known of a submission over all of its connections.
 pub(super) struct Session<'a> {
-    options: &'a ClientOptions,
+    pub(super) options: &'a ClientOptions,
     submission: &'a Submission<'a>,
-    until: Until,
-    stop: &'a Stop,
+    pub(super) until: Until,
+    pub(super) stop: &'a Stop,
     on_event: OnEvent<'a>,
     /// The same for each attempt to begin, so that they mint one job; and no other client's.
     request: u128,
     job: Option<JobId>,
-    upload: Upload<'a>,
-    results: Results,
+    pub(super) upload: Upload<'a>,
+    pub(super) results: Results,
+    pub(super) stages: Stages,
+    /// Whether it was told that all data is confirmed.
+    uploaded: bool,
     /// Whether the connection of the moment was of any use.
-    got_on: bool,
+    pub(super) got_on: bool,
 }
 
 impl<'a> Session<'a> {
@@ -79,6 +71,8 @@ impl<'a> Session<'a> {
             job: None,
             upload: Upload::new(&submission.feeds, submission.spec.manifest.chunk_bytes as usize),
             results: Results::new(&submission.results),
+            stages: Stages::default(),
+            uploaded: false,
             got_on: false,
         }
     }
@@ -110,9 +104,7 @@ impl<'a> Session<'a> {
             let (heard, incoming) = bounded(2 * RESULT_WINDOW as usize);
             let reading = thread::Builder::new().name("client reading".to_owned());
             reading.spawn_scoped(scope, move || read(receiver, &heard)).map_err(ClientError::Thread)?;
-            let said = Instant::now();
-            let done =
-                Talk { session: self, job, sender, incoming, said, taken: 0, confirmed: None, asked: false }.run();
+            let done = Talk::new(self, job, sender, incoming).run();
             breaker.shutdown();
             done
         })
@@ -138,180 +130,36 @@ impl<'a> Session<'a> {
         Ok(job)
     }
 
-    fn tell(&mut self, event: Event<'_>) -> Result<(), ClientError> {
+    pub(super) fn tell(&mut self, event: Event<'_>) -> Result<(), ClientError> {
         (self.on_event)(event).map_err(ClientError::Event)
     }
-}
 
-/// Hears the gateway until the connection ends, or nobody listens any more.
-fn read(mut receiver: Receiver, heard: &ToChannel<Heard>) {
-    let mut next = move || -> Heard {
-        let (message, payload) = receiver.next()?;
-        let mut bytes = Vec::new();
-        if payload > 0 {
-            receiver.payload(&mut bytes)?;
-        }
-        Ok((message, bytes))
-    };
-    loop {
-        let message = next();
-        let is_last = message.is_err();
-        if heard.send(message).is_err() || is_last {
-            return;
-        }
-    }
-}
-
-/// One connection's talk about a job, once it is started.
-struct Talk<'s, 'a> {
-    session: &'s mut Session<'a>,
-    job: JobId,
-    sender: Sender,
-    incoming: Channel<Heard>,
-    /// When something was said last.
-    said: Instant,
-    /// Pieces that came by this connection.
-    taken: u64,
-    /// When it was first asked what has become of the job, as all data was confirmed.
-    confirmed: Option<Instant>,
-    /// Whether that was asked and is not answered.
-    asked: bool,
-}
-
-impl Talk<'_, '_> {
-    fn run(mut self) -> Result<Done, ClientError> {
-        match self.go_on() {
-            Err(error @ ClientError::Wire(_)) => Err(self.last_words().unwrap_or(error)),
-            done => done,
-        }
+    /// Tells how far the stages are.
+    pub(super) fn tell_stages(&mut self) -> Result<(), ClientError> {
+        (self.on_event)(Event::Stages(self.stages.known())).map_err(ClientError::Event)
     }
 
-    /// A gateway says why before it hangs up, and then the next write fails, maybe before that was heard.
-    fn last_words(&self) -> Option<ClientError> {
-        let deadline = Instant::now() + LAST_WORDS;
-        while let Ok(Ok((message, _))) = self.incoming.recv_deadline(deadline) {
-            if let ToClient::Refused { code, text } = message {
-                return Some(ClientError::Refused { code, text });
-            }
-        }
-        None
+    /// The job is done, and its stages with it.
+    pub(super) fn tell_done(&mut self) -> Result<(), ClientError> {
+        self.stages.done();
+        if self.stages.known().is_empty() { Ok(()) } else { self.tell_stages() }
     }
 
-    /// Hears what came, else sends what there is room for, else waits.
-    fn go_on(&mut self) -> Result<Done, ClientError> {
-        loop {
-            let heard = match self.incoming.try_recv() {
-                Ok(heard) => Some(heard),
-                Err(TryRecvError::Disconnected) => return Err(WireError::Closed.into()),
-                Err(TryRecvError::Empty) if self.session.upload.can_send() => {
-                    self.send()?;
-                    None
-                }
-                Err(TryRecvError::Empty) => self.wait()?,
-            };
-            let Some(heard) = heard else { continue };
-            let (message, payload) = heard?;
-            if let Some(counts) = self.hear(message, &payload)? {
-                // All is here: whether the goodbye arrives does not matter.
-                let _ = self.say(&ToGateway::Bye).and_then(|()| Ok(self.sender.flush()?));
-                return Ok((self.job, counts));
-            }
-        }
+    /// Hands a piece of a result over.
+    pub(super) fn take(&mut self, number: u64, piece: Piece<'_>) -> Result<(), ClientError> {
+        self.results.take(number, piece, self.on_event)
     }
 
-    fn send(&mut self) -> Result<(), ClientError> {
-        let bytes = self.session.upload.send(&mut self.sender)?;
-        self.said = Instant::now();
-        self.session.tell(Event::Sent { bytes })
+    /// A result can't be had.
+    pub(super) fn give_up(&mut self, sink: &str, reason: &str) -> Result<(), ClientError> {
+        self.results.give_up(sink, reason, self.on_event)
     }
 
-    /// Waits for the gateway; pings it rather than be silent.
-    fn wait(&mut self) -> Result<Option<Heard>, ClientError> {
-        self.sender.flush()?;
-        match self.incoming.recv_deadline(self.said + self.session.options.ping_after) {
-            Ok(heard) => Ok(Some(heard)),
-            Err(RecvTimeoutError::Disconnected) => Err(WireError::Closed.into()),
-            Err(RecvTimeoutError::Timeout) => {
-                self.say(&ToGateway::Ping)?;
-                Ok(None)
-            }
+    /// Tells once that all data is confirmed.
+    pub(super) fn tell_uploaded(&mut self) -> Result<(), ClientError> {
+        if !self.upload.is_complete() || std::mem::replace(&mut self.uploaded, true) {
+            return Ok(());
         }
-    }
-
-    /// Some counts when the submission is done.
-    fn hear(&mut self, message: ToClient, payload: &[u8]) -> Result<Option<Vec<Count>>, ClientError> {
-        let session = &mut *self.session;
-        match message {
-            ToClient::Ping => self.say(&ToGateway::Pong)?,
-            ToClient::Pong => {}
-            ToClient::Refused { code, text } => return Err(ClientError::Refused { code, text }),
-            ToClient::Waiting { before } => {
-                session.got_on = true;
-                session.tell(Event::Waiting { before })?;
-            }
-            ToClient::Started { marks } => {
-                // Who can't send a chunk before the gateway gives it up starts again and again.
-                session.got_on |= session.upload.start(&marks)?;
-            }
-            ToClient::Acked { table, next, finished } => {
-                session.got_on = true;
-                session.upload.acked(table, next, finished)?;
-            }
-            ToClient::Piece { sink, number, last } => {
-                session.got_on = true;
-                session.results.take(number, Piece { sink: &sink, payload, last }, session.on_event)?;
-                self.taken += 1;
-                self.say(&ToGateway::Took { pieces: self.taken })?;
-            }
-            ToClient::NoResult { sink, reason } => session.results.give_up(&sink, &reason, session.on_event)?,
-            ToClient::Job { summary, .. } if self.asked => {
-                self.asked = false;
-                if let Some(counts) = self.left(summary)? {
-                    return Ok(Some(counts));
-                }
-            }
-            ToClient::Ended { state, counts } => return self.ended(state, counts).map(Some),
-            _ => return Err(OUT_OF_PLACE),
-        }
-        if self.session.until == Until::Uploaded && self.session.upload.is_complete() && !self.asked {
-            // Its end may be on its way: what is confirmed says nothing of a job that is cancelled meanwhile.
-            self.asked = true;
-            self.confirmed.get_or_insert_with(Instant::now);
-            self.say(&ToGateway::Describe { job: self.job })?;
-        }
-        Ok(None)
-    }
-
-    /// All data is confirmed, and this is what has become of the job by then. `None`: the query node does not know yet that
-    /// all is there. If the gateway died now it never would, and the job would be cancelled, as one whose client is away.
-    fn left(&self, summary: JobSummary) -> Result<Option<Vec<Count>>, ClientError> {
-        if summary.state.is_ended() {
-            return self.ended(summary.state, Vec::new()).map(Some);
-        }
-        if summary.uploaded {
-            return Ok(Some(Vec::new()));
-        }
-        if self.confirmed.is_some_and(|since| since.elapsed() > self.session.options.patience) {
-            // Another connection begins where the query node believes the job to be.
-            return Err(WireError::Silent.into());
-        }
-        self.session.stop.wait(ASK_AGAIN); // a stop closes the connection, which is seen there
-        Ok(None)
-    }
-
-    fn ended(&self, state: JobState, counts: Vec<Count>) -> Result<Vec<Count>, ClientError> {
-        match state {
-            JobState::Failed { reason } => Err(ClientError::Failed { job: self.job, reason }),
-            JobState::Cancelled => Err(ClientError::Cancelled(self.job)),
-            JobState::Done if self.session.until == Until::Uploaded || self.session.results.are_complete() => {
-                Ok(counts)
-            }
-            _ => Err(WireError::Protocol("an end before the last piece of each result").into()),
-        }
-    }
-
-    fn say(&mut self, message: &ToGateway) -> Result<(), ClientError> {
-        self.said = Instant::now();
-        Ok(self.sender.put(message)?)
+        self.tell(Event::Uploaded)
     }
 }

@@ -157,7 +157,7 @@ impl<'a> Talk<'a> {
         let (mut sender, mut receiver) = wire::accept(stream, None, Duration::from_secs(20))?;
         wire::greet(&mut sender, &mut receiver)?;
         if script.ack_at > WINDOW.into() {
-            receiver.set_patience(Duration::from_millis(300))?;
+            receiver.set_patience(Duration::from_millis(300));
         }
         let talk = Talk {
             cluster,
@@ -263,7 +263,8 @@ impl<'a> Talk<'a> {
         let mark = |(table, chunks): (usize, &Vec<Chunk>)| {
             let next = (chunks.len() as u64).saturating_sub(lag);
             let place = chunks[..next as usize].last().map(|chunk| chunk.1).unwrap_or_default();
-            Mark { table: table as u16, next, place, finished: cluster.finished[table] && lag == 0 }
+            let finished = cluster.finished[table] && lag == 0;
+            Mark { table: table as u16, next, place, finished, ..Mark::default() }
         };
         let marks: Vec<Mark> = cluster.chunks.iter().enumerate().map(mark).collect();
         drop(cluster);
@@ -354,5 +355,5 @@ impl<'a> Talk<'a> {
 
 pub(crate) fn summary(job: JobId) -> JobSummary {
     let (state, without) = (JobState::Running, Vec::new());
-    JobSummary { job, state, minted_ms: 1, ended_ms: None, bytes: 2, chunks: 3, uploaded: true, without }
+    JobSummary { job, state, minted_ms: 1, ended_ms: None, bytes: 2, chunks: 3, uploaded: true, without, owner: None }
 }

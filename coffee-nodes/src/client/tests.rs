@@ -22,7 +22,7 @@ use crate::{
     feed::Feed,
     input::Table,
     job::{JobSpec, JobState, Manifest, Mark, Place},
-    wire::{Refusal, WINDOW, WireError},
+    wire::{self, Refusal, WINDOW, WireError},
 };
 
 const CHUNK: u32 = 1 << 16; // the least that a chunk can be, or a little less
@@ -52,7 +52,8 @@ fn submission(tables: &[Table]) -> Submission<'_> {
         Manifest { chunk_bytes: CHUNK, tables: tables.iter().map(|table| table.manifest().unwrap()).collect() };
     let spec = JobSpec { parameters: vec![1, 2], sinks: Sinks::ALL, strict: false, manifest };
     let results = ["early", "late", "none", "rejected"].map(str::to_owned).to_vec();
-    Submission { job: None, spec, feeds: tables.iter().map(|table| table as &dyn Feed).collect(), results }
+    let feeds = tables.iter().map(|table| table as &dyn Feed).collect();
+    Submission { job: None, spec, feeds, results }
 }
 
 /// A cluster with results for it: one is there early, one late, one is empty.
@@ -75,7 +76,7 @@ fn submit(options: ClientOptions, submission: &Submission<'_>) -> (Result<Vec<Co
     let mut events = Vec::new();
     let ended = Client::new(options).send(submission, Until::Ended, &Stop::new(), &mut |event| {
         match event {
-            Event::Sent { .. } => {}
+            Event::Sent { .. } | Event::Uploaded => {}
             Event::Piece(Piece { sink, payload, last }) => {
                 events.push(format!("{sink} {} {last}", String::from_utf8_lossy(payload)));
             }
@@ -221,7 +222,7 @@ fn a_quiet_client_pings_and_hears_its_place() {
             stop.trigger();
         });
         Client::new(options).send(&submission, Until::Ended, &stop, &mut |event| {
-            if !matches!(event, Event::Sent { .. } | Event::Piece(_)) {
+            if !matches!(event, Event::Sent { .. } | Event::Uploaded | Event::Piece(_)) {
                 events.push(format!("{event:?}"));
             }
             Ok(())
@@ -304,6 +305,33 @@ fn what_is_no_gateway_is_not_tried_again() {
 }
 
 #[test]
+fn an_order_is_given_once_however_its_connection_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let gateway = thread::spawn(move || {
+        let welcome = || {
+            let stream = listener.accept().unwrap().0;
+            let (mut sender, mut receiver) = wire::accept(stream, None, Duration::from_secs(20)).unwrap();
+            wire::greet(&mut sender, &mut receiver).unwrap();
+            receiver.next::<ToGateway>().unwrap();
+            (sender, receiver)
+        };
+        drop(welcome()); // before it is welcome, the client comes again
+        let (mut sender, mut receiver) = welcome();
+        sender.send(&ToClient::Welcome, &[]).unwrap();
+        assert!(matches!(receiver.next(), Ok((ToGateway::Order { life: 7, .. }, 0))));
+        drop((sender, receiver));
+        listener
+    });
+    let client = Client::new(ClientOptions::new(vec![address]));
+    let given = client.order("tops.0", 7, Order::Kill, &Stop::new());
+    assert!(given.is_err(), "nobody knows");
+    let listener = gateway.join().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "it has come again");
+}
+
+#[test]
 fn a_job_that_ends_otherwise_is_an_error() {
     let (_data, tables) = tables();
     let submission = submission(&tables);
@@ -362,17 +390,19 @@ fn an_upload_is_left_once_it_is_confirmed_and_its_results_are_fetched_later() {
     let mut submission = submission(&tables);
     let gateway = Gateway::start(&cluster, vec![Script { messages: 9, ..Script::default() }]);
     let client = Client::new(options(&[&gateway]));
-    let mut sent = 0;
+    let (mut sent, mut uploaded) = (0, 0);
     let job = client.send(&submission, Until::Uploaded, &Stop::new(), &mut |event| {
         match event {
             Event::Sent { bytes } => sent = bytes,
             Event::Begun(_) => {}
+            Event::Uploaded => uploaded += 1,
             other => panic!("{other:?}"),
         }
         Ok(())
     });
     let (job, _) = job.unwrap();
     assert_eq!(sent, tables.iter().map(Table::bytes).sum::<u64>());
+    assert_eq!(uploaded, 1);
     let before = cluster.lock().chunks.clone();
     submission.job = Some(job);
     let (ended, events) = submit(options(&[&gateway]), &submission);
@@ -465,6 +495,22 @@ fn jobs_are_listed_described_and_cancelled() {
     assert_eq!(client.list(&stop).unwrap(), [summary(JobId::default())]);
     assert_eq!(client.describe(job, &stop).unwrap(), (summary(job), Vec::new()));
     assert_eq!(client.cancel(job, &stop).unwrap(), (summary(job), Vec::new()));
+}
+
+#[test]
+fn a_token_goes_over_no_plain_connection_to_another_machine() {
+    let ask = |gateway: &str, token: Option<&str>| {
+        let options = ClientOptions { token: token.map(str::to_owned), ..ClientOptions::new(vec![gateway.to_owned()]) };
+        Client::new(ClientOptions { first: Duration::ZERO, ..options }).list(&Stop::new()).unwrap_err()
+    };
+    // Addresses that are nobody's: there is no time to try them.
+    for gateway in ["192.0.2.1:9000", "[2001:db8::1]:9000"] {
+        assert!(matches!(ask(gateway, Some("secret")), ClientError::PlainToken(_)), "{gateway}");
+        assert!(matches!(ask(gateway, None), ClientError::Gateway { .. }), "{gateway}");
+    }
+    for gateway in ["127.0.0.1:1", "[::1]:1"] {
+        assert!(matches!(ask(gateway, Some("secret")), ClientError::Gateway { .. }), "{gateway}");
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(super) struct Upload<'a> {
     chunks: Option<Box<dyn Chunks + 'a>>,
     /// Bytes of the tables before that.
     done_bytes: u64,
+    /// Bytes of all that is sent.
+    sent_bytes: u64,
     buffer: Vec<u8>,
 }
 
@@ -51,6 +53,7 @@ impl<'a> Upload<'a> {
             turn: 0,
             chunks: None,
             done_bytes: 0,
+            sent_bytes: 0,
             buffer: Vec::new(),
         }
     }
@@ -58,7 +61,7 @@ impl<'a> Upload<'a> {
     /// A new connection: nothing is sent until [`start`](Self::start).
     pub fn reset(&mut self) {
         self.sent.clear();
-        (self.turn, self.chunks, self.done_bytes) = (0, None, 0);
+        (self.turn, self.chunks, self.done_bytes, self.sent_bytes) = (0, None, 0, 0);
     }
 
     /// Starts from marks, one a table. True where they are others than at the last start: something was confirmed since.
@@ -96,6 +99,22 @@ impl<'a> Upload<'a> {
         !self.sent.is_empty() && self.sent.iter().all(|sent| sent.mark.finished)
     }
 
+    /// How many chunks each table has: of one that is not sent whole, by what is sent so far of all; `None` where nothing says so.
+    pub fn all_chunks(&self) -> Vec<Option<u64>> {
+        let chunks: u64 = self.sent.iter().map(|sent| sent.chunks).fold(0, u64::saturating_add);
+        let (chunks, bytes) = (u128::from(chunks), u128::from(self.sent_bytes));
+        let tables = self.sent.iter().zip(self.tables);
+        let all = tables.map(|(sent, table)| match (sent.finish, table.bytes()) {
+            (true, _) => Some(sent.chunks),
+            (false, 0) => None,
+            (false, whole) => {
+                let about = (u128::from(whole) * chunks).checked_div(bytes).filter(|about| *about > 0)?;
+                Some(u64::try_from(about).unwrap_or(u64::MAX).max(sent.chunks.saturating_add(1)))
+            }
+        });
+        all.collect()
+    }
+
     /// Sends the next chunk, or the end of a table. Returns how many bytes have been sent so far.
     pub fn send(&mut self, sender: &mut Sender) -> Result<u64, ClientError> {
         let (Some(table), Some(sent)) = (self.tables.get(self.turn), self.sent.get_mut(self.turn)) else {
@@ -110,7 +129,8 @@ impl<'a> Upload<'a> {
         if let Some(Position { at, next, bytes, .. }) = chunks.fill(&mut self.buffer)? {
             sender.send(&ToGateway::Chunk { table, seq: sent.chunks, at, next }, &self.buffer)?;
             sent.chunks += 1;
-            return Ok(self.done_bytes + bytes);
+            self.sent_bytes = self.done_bytes + bytes;
+            return Ok(self.sent_bytes);
         }
         sender.put(&ToGateway::Finish { table, chunks: sent.chunks })?;
         sent.finish = true;

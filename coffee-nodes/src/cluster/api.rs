@@ -6,21 +6,29 @@ use std::collections::BTreeMap;
 use coffee_core::frame::{Count, JobHead, JobId, Port};
 use serde::{Deserialize, Serialize};
 
-use crate::job::{ErrorReport, JobSpec, JobState, JobSummary, Mark};
+use crate::{
+    access::Caller,
+    job::{ErrorReport, JobSpec, JobState, JobSummary, Mark},
+};
 
-/// A call to the query node. Each does no harm when it is repeated, so calls are made at least once.
+/// A call to the query node. What is asked for a client carries who that is; nodes' own calls are trusted. Each does no harm when it is repeated, so calls are made at least once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QueryRequest {
     /// Mints a job, persistently, and puts it at the end of the queue. Answered by [`QueryReply::Begun`].
     Begin {
-        /// Drawn by the client: the same request mints one job, however often it comes, also after a restart.
+        /// Whose job it is.
+        caller: Caller,
+        /// Drawn by the client: the same request of one owner mints one job, however often it comes, also after a restart.
         request: u128,
         /// What it asks for: refused where the parameters or tables are not the plan's.
         spec: JobSpec,
     },
     /// Makes the caller the one gateway session of a job: those with lower epochs are over. Answered by
-    /// [`QueryReply::Attached`], or [`QueryError::Superseded`] where it repeats the call of a session that is over.
+    /// [`QueryReply::Attached`], or [`QueryError::Superseded`] where it repeats the call of a session that is over. Only a job's
+    /// owner sends its data; an operator gets results alone.
     Attach {
+        /// Who asks.
+        caller: Caller,
         /// The job.
         job: JobId,
         /// Drawn by the gateway for this session: the same one is made once, however often the call comes.
@@ -39,20 +47,29 @@ pub enum QueryRequest {
         /// Those that have changed; lower ones than known are passed over.
         marks: Vec<Mark>,
     },
-    /// How far a job is. Answered by [`QueryReply::State`].
+    /// How far a job is: for nodes, and for gateways on behalf of who has attached. Answered by [`QueryReply::State`].
     State {
         /// The job.
         job: JobId,
     },
     /// Cancels a job that has not ended. Answered by [`QueryReply::State`], what it is now.
     Cancel {
+        /// Who asks.
+        caller: Caller,
         /// The job.
         job: JobId,
     },
-    /// All jobs that are known, oldest first. Answered by [`QueryReply::Jobs`].
-    List,
+    /// All jobs that are known and are there for the caller, oldest first. Answered by [`QueryReply::Jobs`].
+    List {
+        /// Who asks.
+        caller: Caller,
+    },
+    /// The newest errors that were reported. Answered by [`QueryReply::Errors`].
+    Errors,
     /// One job, with what was reported about it. Answered by [`QueryReply::Job`].
     Describe {
+        /// Who asks.
+        caller: Caller,
         /// The job.
         job: JobId,
     },
@@ -153,6 +170,8 @@ pub enum QueryReply {
         /// What was reported about it, oldest first; bounded.
         errors: Vec<ErrorReport>,
     },
+    /// The newest errors that were reported in this life of the query node, oldest first; bounded.
+    Errors(Vec<ErrorReport>),
     /// Which jobs live.
     Live(LiveSet),
     /// It is kept.
@@ -166,6 +185,8 @@ pub struct Attached {
     pub head: JobHead,
     /// What it was minted with.
     pub spec: JobSpec,
+    /// Whether the job is the caller's own, and not another's that an operator asks for.
+    pub own: bool,
     /// The session's: higher than those before.
     pub epoch: u64,
     /// How far each table is, by index.
@@ -198,7 +219,7 @@ impl LiveSet {
 /// Why the query node refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum QueryError {
-    /// Never minted, or long forgotten.
+    /// Never minted, or long forgotten; or another's, which a client is not told.
     #[error("there is no job {0}")]
     UnknownJob(JobId),
     /// The job has ended: it takes nothing more.
@@ -216,6 +237,20 @@ pub enum QueryError {
     /// As many jobs wait as the cluster keeps.
     #[error("too many jobs wait: try again later")]
     Busy,
+    /// The client has as many jobs that wait, run, or are not forgotten by all nodes as one may have.
+    #[error("{0} jobs of this client wait, run or are being cleared away, and no more may: try again later")]
+    TooMany(usize),
+    /// The job's files have more bytes than those of a client's job may.
+    #[error("the files have {bytes} bytes, and those of a client's job may have {most}")]
+    TooLarge {
+        /// So many.
+        bytes: u64,
+        /// So many may be.
+        most: u64,
+    },
+    /// The job is there for the caller, but that is its owner's to do.
+    #[error("job {0} is another's, and only its owner may send its data")]
+    Denied(JobId),
     /// The query node can't keep what it is asked to.
     #[error("the query node can't store the request: {0}")]
     Store(String),

@@ -24,6 +24,7 @@ use crate::{
     job::ErrorReport,
     runner::{BrokerTransport, Jobs, Links, LinksError, RunnerError, Sharing, TransportError},
     store::Attempts,
+    trail::Trail,
 };
 
 /// How long the listening thread waits for an answer: it asks again soon.
@@ -329,7 +330,7 @@ impl Jobs for NodeJobs {
     fn fail(&mut self, failure: Failure) -> Result<(), RunnerError> {
         let Failure { job, error, .. } = failure;
         let text = error.to_string();
-        log::error!("{}: {text}", job.map_or("a delivery that is no frame".to_owned(), |job| format!("job {job}")));
+        log::error!("{} can't go on: {text}", Trail::node(job, &self.name));
         let report = ErrorReport::now(&self.name, job, text);
         match job {
             Some(job) => {

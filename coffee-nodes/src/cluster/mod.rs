@@ -8,6 +8,7 @@
 //!                     +<--------------- control exchange: jobs start and end --------->+
 //! ```
 
+mod again;
 mod api;
 mod links;
 mod listener;
@@ -19,6 +20,7 @@ mod roster;
 mod serve;
 mod teller;
 
+pub(crate) use again::again;
 pub use api::{
     Attached, Control, LiveSet, QueryError, QueryReply, QueryRequest, ResultsError, ResultsReply, ResultsRequest,
     Working,

@@ -63,6 +63,22 @@ impl Names {
         self.name("control")
     }
 
+    /// The fanout exchange on which operators' orders are told to all processes.
+    ///
+    /// # Errors
+    /// None for names that [`new`](Self::new) took.
+    pub fn orders(&self) -> Result<Name, NameError> {
+        self.name("orders")
+    }
+
+    /// The fanout exchange on which processes say once a second how they are.
+    ///
+    /// # Errors
+    /// None for names that [`new`](Self::new) took.
+    pub fn statistics(&self) -> Result<Name, NameError> {
+        self.name("statistics")
+    }
+
     /// The fanout exchange among the replicas of a stage.
     ///
     /// # Errors

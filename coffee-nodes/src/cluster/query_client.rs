@@ -15,6 +15,7 @@ use crossbeam_channel::RecvTimeoutError;
 use super::{Attached, LiveSet, Names, QueryError, QueryReply, QueryRequest, Working};
 use crate::{
     Stop,
+    access::Caller,
     job::{ErrorReport, JobSpec, JobState, JobSummary, Mark},
 };
 
@@ -129,29 +130,38 @@ impl QueryClient {
         Err(QueryCallError::Stopped)
     }
 
-    /// Mints a job: one for all calls with the same `request`, which the caller draws at random.
+    /// Mints a job for a caller: one for all its calls with the same `request`, which is drawn at random.
     ///
     /// # Errors
     /// As all calls.
-    pub fn begin(&self, request: u128, spec: &JobSpec, deadline: Instant) -> Result<JobId, QueryCallError> {
-        self.ask(QueryRequest::Begin { request, spec: spec.clone() }, deadline, |reply| match reply {
+    pub fn begin(
+        &self,
+        caller: &Caller,
+        request: u128,
+        spec: &JobSpec,
+        deadline: Instant,
+    ) -> Result<JobId, QueryCallError> {
+        let begin = QueryRequest::Begin { caller: caller.clone(), request, spec: spec.clone() };
+        self.ask(begin, deadline, |reply| match reply {
             QueryReply::Begun(job) => Some(job),
             _ => None,
         })
     }
 
-    /// Takes a job over with `session`, which the caller draws at random; without `spec` it only reads.
+    /// Takes a job over with `session`, which is drawn at random; without `spec` it only reads.
     ///
     /// # Errors
     /// As all calls.
     pub fn attach(
         &self,
+        caller: &Caller,
         job: JobId,
         session: u128,
         spec: Option<&JobSpec>,
         deadline: Instant,
     ) -> Result<Attached, QueryCallError> {
-        self.ask(QueryRequest::Attach { job, session, spec: spec.cloned() }, deadline, |reply| match reply {
+        let attach = QueryRequest::Attach { caller: caller.clone(), job, session, spec: spec.cloned() };
+        self.ask(attach, deadline, |reply| match reply {
             QueryReply::Attached(attached) => Some(*attached),
             _ => None,
         })
@@ -177,16 +187,16 @@ impl QueryClient {
     ///
     /// # Errors
     /// As all calls.
-    pub fn cancel(&self, job: JobId, deadline: Instant) -> Result<JobState, QueryCallError> {
-        self.ask_state(QueryRequest::Cancel { job }, deadline)
+    pub fn cancel(&self, caller: &Caller, job: JobId, deadline: Instant) -> Result<JobState, QueryCallError> {
+        self.ask_state(QueryRequest::Cancel { caller: caller.clone(), job }, deadline)
     }
 
-    /// All jobs that are known, oldest first.
+    /// All jobs that are known and are there for the caller, oldest first.
     ///
     /// # Errors
     /// As all calls.
-    pub fn list(&self, deadline: Instant) -> Result<Vec<JobSummary>, QueryCallError> {
-        self.ask(QueryRequest::List, deadline, |reply| match reply {
+    pub fn list(&self, caller: &Caller, deadline: Instant) -> Result<Vec<JobSummary>, QueryCallError> {
+        self.ask(QueryRequest::List { caller: caller.clone() }, deadline, |reply| match reply {
             QueryReply::Jobs(jobs) => Some(jobs),
             _ => None,
         })
@@ -196,9 +206,25 @@ impl QueryClient {
     ///
     /// # Errors
     /// As all calls.
-    pub fn describe(&self, job: JobId, deadline: Instant) -> Result<(JobSummary, Vec<ErrorReport>), QueryCallError> {
-        self.ask(QueryRequest::Describe { job }, deadline, |reply| match reply {
+    pub fn describe(
+        &self,
+        caller: &Caller,
+        job: JobId,
+        deadline: Instant,
+    ) -> Result<(JobSummary, Vec<ErrorReport>), QueryCallError> {
+        self.ask(QueryRequest::Describe { caller: caller.clone(), job }, deadline, |reply| match reply {
             QueryReply::Job { summary, errors } => Some((summary, errors)),
+            _ => None,
+        })
+    }
+
+    /// The newest errors that were reported, oldest first.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn errors(&self, deadline: Instant) -> Result<Vec<ErrorReport>, QueryCallError> {
+        self.ask(QueryRequest::Errors, deadline, |reply| match reply {
+            QueryReply::Errors(errors) => Some(errors),
             _ => None,
         })
     }

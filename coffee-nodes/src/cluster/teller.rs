@@ -24,9 +24,9 @@ impl Teller {
         Ok(Teller { producer, route: Route::exchange(exchange, RoutingKey::default()) })
     }
 
-    /// Tells something, or drops it where the broker does not take it within `patience`.
+    /// Tells something, or drops it where the broker does not take it within `patience`, or nobody takes what has
+    /// [settled](Self::settled).
     pub fn tell(&mut self, what: &(impl Serialize + std::fmt::Debug), patience: Duration) {
-        while self.producer.settled().try_recv().is_ok() {}
         let mut body = Vec::new();
         if let Err(error) = codec::encode(what, &mut body) {
             return log::error!("{what:?} is not told: {error}");
@@ -36,7 +36,7 @@ impl Teller {
         }
     }
 
-    /// What became of what was told: to be taken out by whoever waits for other things, and not looked at. Disconnected
+    /// What became of what was told: to be taken out by whoever waits for other things, who may look whether it was refused. Disconnected
     /// where the broker is closed.
     pub fn settled(&self) -> &Receiver<Settled> {
         self.producer.settled()

@@ -17,11 +17,14 @@ fn options(placement: &Placement, gateways: u16, clients: u16) -> ComposeOptions
     nodes.extend((0..3).map(|index| ClusterNode::Monitor { index }));
     ComposeOptions {
         program: "coffee".into(),
+        name: "shop-1".into(),
         nodes,
         settings: vec![("COFFEE_KEEP".into(), "86400s".into()), ("COFFEE_SHARDS".into(), "3".into())],
         placement: ComposePlacement::BuiltIn("fused".into()),
         listen: ([127, 0, 0, 1], 9000).into(),
         clients,
+        gateways: OwnSettings::default(),
+        client: OwnSettings::default(),
         docker: false,
     }
 }
@@ -76,6 +79,7 @@ fn containers_may_do_little() {
     for (name, service) in file["services"].as_object().unwrap().iter().filter(|(name, _)| *name != "rabbitmq") {
         assert_eq!((&service["read_only"], &service["cap_drop"]), (&json!(true), &json!(["ALL"])), "{name}");
         assert_eq!(service["restart"] == "unless-stopped", name != "client-0", "{name}");
+        assert_eq!(service["init"] == true, name != "client-0", "{name}");
     }
 }
 
@@ -117,9 +121,48 @@ fn all_nodes_know_the_monitors_and_these_need_nobody() {
 fn secrets_come_from_the_environment_and_have_no_default() {
     let file = parsed(&options(&fused().unwrap(), 1, 0));
     let broker = file["services"]["names.0"]["environment"]["COFFEE_BROKER"].as_str().unwrap();
-    assert!(broker.contains("${COFFEE_BROKER_PASSWORD:?") && broker.ends_with("@rabbitmq/%2f"), "{broker}");
+    assert!(broker.contains("${COFFEE_BROKER_PASSWORD:?") && broker.ends_with("@rabbitmq/coffee"), "{broker}");
     let password = file["services"]["rabbitmq"]["environment"]["RABBITMQ_DEFAULT_PASS"].as_str().unwrap();
     assert!(password.starts_with("${COFFEE_BROKER_PASSWORD:?"), "{password}");
+}
+
+#[test]
+fn the_brokers_user_may_use_what_the_cluster_has_and_administers_nothing() {
+    let mut options = options(&fused().unwrap(), 1, 0);
+    let broker = &parsed(&options)["services"]["rabbitmq"]["environment"];
+    assert_eq!(broker["RABBITMQ_DEFAULT_VHOST"], "coffee");
+    let own = "(shop-1[.]|coffee[.]gen-)";
+    let expected = format!(
+        "-rabbit default_user_tags [] -rabbit default_permissions \
+         [<<\"^{own}\">>,<<\"^({own}|amq[.]default$$)\">>,<<\"^{own}\">>]"
+    );
+    assert_eq!(broker["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"], expected);
+    for name in ["", "a b", "a.*", "\u{e9}", "a'"] {
+        options.name = name.into();
+        assert_eq!(compose_file(&options), Err(ComposeError::Name), "{name:?}");
+    }
+}
+
+#[test]
+fn gateways_and_clients_are_told_of_files_that_only_they_get() {
+    let mut options = options(&fused().unwrap(), 1, 1);
+    options.gateways.files = vec![("COFFEE_TLS_KEY".into(), "gateway.key".into())];
+    options.client.files = vec![("COFFEE_TLS_AUTHORITY".into(), "/ca.pem".into())];
+    options.client.values = vec![("COFFEE_TLS".into(), "true".into())];
+    let file = parsed(&options);
+    let (gateway, client) = (&file["services"]["gateway-0"], &file["services"]["client-0"]);
+    let mount =
+        |source: &str, target: &str| json!({"type": "bind", "source": source, "target": target, "read_only": true});
+    assert_eq!(gateway["environment"]["COFFEE_TLS_KEY"], "/etc/coffee/tls-key");
+    assert_eq!(gateway["environment"]["COFFEE_LISTEN"], "0.0.0.0:9000");
+    assert_eq!(gateway["volumes"], json!(["gateway-0:/state", mount("./gateway.key", "/etc/coffee/tls-key")]));
+    assert_eq!(
+        client["environment"],
+        json!({"COFFEE_TLS": "true", "COFFEE_TLS_AUTHORITY": "/etc/coffee/tls-authority"})
+    );
+    assert_eq!(client["volumes"][2], mount("/ca.pem", "/etc/coffee/tls-authority"));
+    let others = serde_json::to_string(&file["services"]["names.0"]).unwrap();
+    assert!(!others.contains("tls"), "{others}");
 }
 
 #[test]
@@ -128,11 +171,11 @@ fn a_placement_file_is_mounted_whatever_its_name() {
     options.placement = ComposePlacement::File("my $: placement.toml".into());
     let file = parsed(&options);
     let mount = json!({
-        "type": "bind", "source": "./my $$: placement.toml", "target": "/etc/coffee/placement.toml", "read_only": true,
+        "type": "bind", "source": "./my $$: placement.toml", "target": "/etc/coffee/placement", "read_only": true,
     });
     assert_eq!(file["services"]["names.0"]["volumes"], json!(["names.0:/state", mount]));
     assert_eq!(file["services"]["gateway-0"]["volumes"], json!(["gateway-0:/state", mount]));
-    assert_eq!(file["services"]["gateway-0"]["environment"]["COFFEE_PLACEMENT"], "/etc/coffee/placement.toml");
+    assert_eq!(file["services"]["gateway-0"]["environment"]["COFFEE_PLACEMENT"], "/etc/coffee/placement");
 }
 
 #[test]
@@ -149,7 +192,7 @@ fn images_are_the_programs_and_clients_are_left_out_where_there_are_none() {
 fn gateways_without_a_port_are_refused() {
     let mut options = options(&fused().unwrap(), 2, 0);
     options.listen.set_port(u16::MAX);
-    assert_eq!(compose_file(&options), Err(ComposeError));
+    assert_eq!(compose_file(&options), Err(ComposeError::Ports));
 }
 
 #[test]

@@ -31,6 +31,7 @@ use crate::{
         self, BrokerTransport, Incoming, Links, LinksError, OneJob, RunnerError, Sender, Sharing, Transport,
         TransportError, Volatile,
     },
+    statistics::{Counted, Statistics},
 };
 
 /// Frames a queue holds before whoever fills it waits: enough to bridge the scheduler, and at 256 KiB to 1 MiB each
@@ -39,6 +40,9 @@ const QUEUE_FRAMES: usize = 16;
 
 /// The job of a run: the only one of its broker.
 const ONLY: JobId = JobId { cluster: 0, number: 1 };
+
+/// What the threads that read the sources count their work as, with that of the hosted stages; no stage's name.
+const READING: &str = "reading";
 
 /// How long the collector waits before it looks whether it was interrupted.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
@@ -90,6 +94,7 @@ pub struct Embedded {
     scratch: Option<PathBuf>,
     stop: Stop,
     read: Arc<AtomicU64>,
+    statistics: Statistics,
 }
 
 impl Default for Embedded {
@@ -102,7 +107,8 @@ impl Embedded {
     /// As many threads read the sources as the machine has processors.
     pub fn new() -> Self {
         let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Embedded { threads, scratch: None, stop: Stop::new(), read: Arc::default() }
+        let statistics = Statistics::default();
+        Embedded { threads, scratch: None, stop: Stop::new(), read: Arc::default(), statistics }
     }
 
     /// Sets how many threads read the sources; stages have the replicas and shards of their placement besides.
@@ -130,6 +136,13 @@ impl Embedded {
     #[must_use]
     pub fn progress(mut self, read: Arc<AtomicU64>) -> Self {
         self.read = read;
+        self
+    }
+
+    /// Sets where its work is counted: that of the threads that read the sources as `reading`.
+    #[must_use]
+    pub fn statistics(mut self, statistics: Statistics) -> Self {
+        self.statistics = statistics;
         self
     }
 
@@ -170,6 +183,7 @@ impl Embedded {
             stop: Stop::new(),
             failed: Mutex::new(None),
             scratch: self.scratch.as_deref(),
+            statistics: &self.statistics,
         };
         let report = thread::scope(|scope| {
             let _stopping = StopAtEnd(&engine.stop);
@@ -212,6 +226,7 @@ struct Engine<'a> {
     /// The first failure: later ones follow from it.
     failed: Mutex<Option<EmbeddedError>>,
     scratch: Option<&'a Path>,
+    statistics: &'a Statistics,
 }
 
 impl Engine<'_> {
@@ -221,6 +236,7 @@ impl Engine<'_> {
         feeds: &'s Feeds<'f>,
         threads: NonZeroUsize,
     ) -> Result<(), EmbeddedError> {
+        let counters = self.statistics.entry(self.topology, READING);
         for (at, stage) in self.topology.stages().iter().enumerate() {
             let stage_index = at as u16;
             match stage.role {
@@ -228,23 +244,13 @@ impl Engine<'_> {
                 Role::Stateful { shards } => {
                     for shard in 0..shards {
                         let node = ShardNode::new(self.topology.clone(), stage_index, shard, self.make_scratch());
-                        self.spawn_node(
-                            scope,
-                            format!("{}.{shard}", stage.name),
-                            Target::Stage { stage: stage_index, shard },
-                            node,
-                        )?;
+                        self.spawn_node(scope, format!("{}.{shard}", stage.name), (stage_index, shard), node)?;
                     }
                 }
                 Role::Stateless { replicas } => {
                     for replica in 0..replicas {
                         let node = WorkerNode::new(self.topology.clone());
-                        self.spawn_node(
-                            scope,
-                            format!("{}-{replica}", stage.name),
-                            Target::Stage { stage: stage_index, shard: 0 },
-                            node,
-                        )?;
+                        self.spawn_node(scope, format!("{}-{replica}", stage.name), (stage_index, 0), node)?;
                     }
                 }
             }
@@ -252,10 +258,11 @@ impl Engine<'_> {
         for at in 0..threads.get() {
             let name = format!("feed-{at}");
             let sender = Sender::new(self.broker, self.links.clone(), self.stop.clone())?;
+            let counters = counters.clone();
             let run = move || {
                 runner::run(
                     &mut EntryNode::new(self.topology.clone()),
-                    &mut FeedTransport::new(feeds, sender),
+                    &mut Counted::new(&mut FeedTransport::new(feeds, sender), &counters),
                     &mut Volatile,
                     &mut OneJob,
                 )
@@ -269,11 +276,16 @@ impl Engine<'_> {
         &'s self,
         scope: &'s Scope<'s, '_>,
         name: String,
-        target: Target,
+        (stage, shard): (u16, u16),
         mut node: impl Node + 's,
     ) -> Result<(), EmbeddedError> {
+        let target = Target::Stage { stage, shard };
         let mut transport = BrokerTransport::new(self.broker, &self.links, target, Sharing::Shared, self.stop.clone())?;
-        self.spawn(scope, name, move || runner::run(&mut node, &mut transport, &mut Volatile, &mut OneJob))
+        let counters = self.statistics.stage(self.topology, stage, shard);
+        self.spawn(scope, name, move || {
+            let mut transport = Counted::new(&mut transport, &counters);
+            runner::run(&mut node, &mut transport, &mut Volatile, &mut OneJob)
+        })
     }
 
     fn spawn<'s>(

@@ -25,9 +25,9 @@ use crate::{
 /// - a chunk is never empty, never of two files, and whole rows or lines of its [`Source`](coffee_core::source::Source);
 /// - its [`Position`] names a file of the manifest, with that file's header, and a line from 1 on;
 /// - lines and offsets stay below 2^53;
-/// - where there is a manifest, all chunks of its size fit: none has more bytes.
+/// - where there is a manifest, all chunks of its size fit: none has more bytes, and all together have no more than its files.
 ///
-/// A cluster refuses chunks of another file than the manifest's, of line 0, or above its size, and reads each with the header that its
+/// A cluster refuses chunks of another file than the manifest's, of line 0, or above its size or bytes, and reads each with the header that its
 /// file has in the manifest. What it can't see, such as other rows behind the same place, makes the answer a wrong one.
 pub trait Feed: Send + Sync {
     /// Describes the data before any of it is sent: enough to see later whether it is still the same. May go through all of it.

@@ -1,9 +1,6 @@
 //! The thread that reads from a client, and does what it asks.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use coffee_core::{codec::EncodeError, frame::JobId};
@@ -17,19 +14,29 @@ use super::{
     session::Session,
 };
 use crate::{
+    access::{Held, Visit},
     chunk::{chunk_frame, end_frame},
-    job::{JobSpec, Place},
+    cluster::QueryClient,
+    job::{JobSpec, JobState, JobSummary, Place},
+    trail::Trail,
     unique::unique,
     wire::{Receiver, ToClient, ToGateway, WireError},
 };
 
-/// How long the other side may take to close a connection that has ended.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// As how many requests one counts that changes a job: it is written to the query node's disk, and told to all nodes.
+const CHANGE: u32 = 10;
+
+/// Each so many bytes of a request count as one more (64 KiB).
+const WEIGHED: u32 = 64 << 10;
+
+/// Why data is refused that has waited for too long.
+const TOO_MUCH: &str = "more data comes of this client than it may send: try again later";
 
 /// What one client says.
-pub(super) struct Conversation {
+pub(super) struct Conversation<'a> {
     house: Arc<House>,
-    receiver: Receiver,
+    visit: &'a Visit,
+    receiver: &'a mut Receiver,
     post: Arc<Post>,
     pieces: Arc<Pieces>,
     fetch: Option<Fetch>,
@@ -41,6 +48,8 @@ pub(super) struct Conversation {
 enum Stop {
     /// It is refused; the conversation may go on.
     Refused(Refused),
+    /// It is refused, and the conversation is over: what comes next is not to be read.
+    Last(Refused),
     /// Nobody is there any more.
     Wire(WireError),
     /// The conversation is over, and all is said.
@@ -65,9 +74,9 @@ impl From<EncodeError> for Stop {
     }
 }
 
-impl Conversation {
-    pub fn new(house: Arc<House>, receiver: Receiver, post: Arc<Post>) -> Self {
-        Conversation { house, receiver, post, pieces: Arc::default(), fetch: None, idle: None }
+impl<'a> Conversation<'a> {
+    pub fn new(house: Arc<House>, visit: &'a Visit, receiver: &'a mut Receiver, post: Arc<Post>) -> Self {
+        Conversation { house, visit, receiver, post, pieces: Arc::default(), fetch: None, idle: None }
     }
 
     /// Serves the client until it leaves or is sent away. Returns once the connection is of no more use to either side,
@@ -81,9 +90,13 @@ impl Conversation {
             match answered {
                 Ok(()) => {}
                 Err(Stop::Refused(refused)) if !refused.closes() => {
+                    self.tell_limited(&refused);
                     self.post.say(refused.message());
                 }
-                Err(Stop::Refused(refused)) => self.post.close(Some(refused)),
+                Err(Stop::Refused(refused) | Stop::Last(refused)) => {
+                    self.tell_limited(&refused);
+                    self.post.close(Some(refused));
+                }
                 Err(Stop::Wire(error)) => self.post.close(last_word(&error)),
                 Err(Stop::Over) => self.post.close(None),
             }
@@ -96,20 +109,17 @@ impl Conversation {
         }
     }
 
-    /// Waits a moment for the client to close, so that the last word arrives.
-    pub fn part(&mut self) {
-        self.receiver.drain(FAREWELL);
-    }
-
     fn answer(&mut self, message: ToGateway, payload: u32) -> Result<(), Stop> {
         if payload > 0 && !matches!(message, ToGateway::Chunk { .. }) {
             return Err(Refused::protocol("a payload where none belongs").into());
         }
         self.check_idle(&message)?;
+        self.check_pace(&message)?;
+        let caller = self.visit.caller();
         let reply = match message {
             ToGateway::Hello { .. } => return Err(Refused::protocol("a second hello").into()),
             ToGateway::Begin { request, spec } => {
-                let job = self.house.calls.query(|query, deadline| query.begin(request, &spec, deadline))?;
+                let job = self.house.calls.query(|query, deadline| query.begin(caller, request, &spec, deadline))?;
                 ToClient::Begun { job }
             }
             ToGateway::Start { job, spec } => return self.start(job, &spec),
@@ -121,15 +131,36 @@ impl Conversation {
             ToGateway::Ping => ToClient::Pong,
             ToGateway::Pong => return Ok(()),
             ToGateway::Cancel { job } => {
-                self.house.calls.query(|query, deadline| query.cancel(job, deadline))?;
-                self.describe(job)?
+                self.house.calls.query(|query, deadline| query.cancel(caller, job, deadline))?;
+                let cancelled = self.describe(job)?;
+                self.tell_cancelled(&cancelled);
+                cancelled
             }
-            ToGateway::List => ToClient::Jobs { jobs: self.house.calls.query(|query, deadline| query.list(deadline))? },
+            ToGateway::List => {
+                let jobs = self.house.calls.query(|query, deadline| query.list(caller, deadline))?;
+                ToClient::Jobs { jobs }
+            }
+            ToGateway::Order { node, life, order } => {
+                caller.demand_operator().map_err(Refused::from)?;
+                self.house.lookout.order(&node, life, order)?;
+                log::warn!("{} orders node {node}: {order}", caller.owner);
+                ToClient::Ordered
+            }
+            ToGateway::Overview => {
+                caller.demand_operator().map_err(Refused::from)?;
+                ToClient::Overview(Box::new(self.house.lookout.overview()))
+            }
             ToGateway::Describe { job } => self.describe(job)?,
             ToGateway::Bye => return Err(Stop::Over),
         };
         self.post.say(reply);
         Ok(())
+    }
+
+    fn tell_limited(&self, refused: &Refused) {
+        if refused.is_limit {
+            self.visit.tell_limited(&refused.text);
+        }
     }
 
     /// Sends clients away that only hold a place.
@@ -147,8 +178,40 @@ impl Conversation {
         Err(Refused::unavailable("nothing is under way, and nothing was asked for: connect again when there is"))
     }
 
+    /// Holds a client back that asks faster than one may, and refuses it then what would have to wait for longer. What carries data,
+    /// or takes it, has a pace of its own.
+    fn check_pace(&self, message: &ToGateway) -> Result<(), Refused> {
+        let weight = match message {
+            ToGateway::Chunk { .. } | ToGateway::Took { .. } => return Ok(()),
+            ToGateway::Begin { .. } | ToGateway::Start { .. } | ToGateway::Cancel { .. } => CHANGE,
+            _ => 1,
+        };
+        let (wait, too_fast) = match self.visit.request(weight + self.receiver.length() / WEIGHED) {
+            Ok(wait) => (wait, false),
+            Err(wait) => (wait, true),
+        };
+        self.post.closed().wait(wait);
+        if too_fast {
+            return Err(Refused::limited("too many requests of this client: try again later"));
+        }
+        Ok(())
+    }
+
+    /// Logs an end that is not the owner's doing. Only an operator is told whose a job is.
+    fn tell_cancelled(&self, cancelled: &ToClient) {
+        let asks = &self.visit.caller().owner;
+        if let ToClient::Job { summary: JobSummary { job, owner: Some(owner), state: JobState::Cancelled, .. }, .. } =
+            cancelled
+            && owner != asks
+        {
+            let trail = Trail::node(*job, &self.house.options.name);
+            log::warn!("{trail} {asks} has cancelled it, though it is of {owner}");
+        }
+    }
+
     fn describe(&self, job: JobId) -> Result<ToClient, Refused> {
-        let (summary, errors) = self.house.calls.query(|query, deadline| query.describe(job, deadline))?;
+        let caller = self.visit.caller();
+        let (summary, errors) = self.house.calls.query(|query, deadline| query.describe(caller, job, deadline))?;
         Ok(ToClient::Job { summary, errors })
     }
 
@@ -157,16 +220,20 @@ impl Conversation {
         if let Some(before) = self.post.set_session(None) {
             self.leave(&before);
         }
-        let House { calls, topology, registry, .. } = &*self.house;
+        let House { calls, topology, registry, options, .. } = &*self.house;
         let id = unique();
-        let attached = calls.query(|query, deadline| query.attach(job, id, Some(spec), deadline))?;
+        let attached =
+            calls.query(|query, deadline| query.attach(self.visit.caller(), job, id, Some(spec), deadline))?;
+        let chunks: u64 = attached.marks.iter().map(|mark| mark.next).sum();
         let session = Arc::new(Session::new(attached, topology, self.post.news())?);
+        log::info!("{} its client is here, {chunks} chunks are confirmed", Trail::node(job, &options.name));
         registry.add(session.clone());
         self.post.set_session(Some(session));
         Ok(())
     }
 
     fn leave(&self, session: &Session) {
+        log::info!("{} its client has left", Trail::node(session.job(), &self.house.options.name));
         session.leave();
         self.house.registry.wake();
     }
@@ -181,16 +248,22 @@ impl Conversation {
         if !session.wait_for_room(self.post.closed()) {
             return Ok(()); // it has closed
         }
+        // Not read meanwhile, the client is held back by its own socket.
+        match self.visit.hold_back(bytes.into(), self.post.closed()) {
+            Held::GoesOn => {}
+            Held::Stopped => return Ok(()),
+            Held::Refused => return Err(Stop::Last(Refused::limited(TOO_MUCH))),
+        }
         let Some((source, meta)) = expected else { return Ok(self.receiver.skip_payload()?) };
         let buffer = self.house.entrance.buffer();
-        let receiver = &mut self.receiver;
+        let receiver = &mut *self.receiver;
         let made = chunk_frame(session.head(), source, seq, buffer, |payload| -> Result<_, Stop> {
             receiver.payload(payload)?;
             meta.append(payload)?;
             Ok(Some(()))
         })?;
         let frame = made.map(|(frame, ())| frame).unwrap_or_default();
-        self.enter(&session, table, Some(next), frame);
+        self.enter(&session, table, Some(next), bytes, frame);
         Ok(())
     }
 
@@ -199,13 +272,13 @@ impl Conversation {
         let Some(source) = session.expect_end(table, chunks)? else { return Ok(()) };
         if session.wait_for_room(self.post.closed()) {
             let frame = end_frame(session.head(), source, chunks)?;
-            self.enter(&session, table, None, frame);
+            self.enter(&session, table, None, 0, frame);
         }
         Ok(())
     }
 
-    fn enter(&self, session: &Arc<Session>, table: u16, next: Option<Place>, frame: Vec<u8>) {
-        if let Some(ticket) = session.take(table, next) {
+    fn enter(&self, session: &Arc<Session>, table: u16, next: Option<Place>, bytes: u32, frame: Vec<u8>) {
+        if let Some(ticket) = session.take(table, next, bytes.into()) {
             // False only where the connection closes: the client sends it again.
             self.house.entrance.enter(Chunk { ticket, body: Bytes::from(frame) }, self.post.closed());
         }
@@ -215,14 +288,19 @@ impl Conversation {
         if let Some(fetch) = self.fetch.take() {
             fetch.end();
         }
-        let head = match self.post.session().filter(|session| session.job() == job) {
+        let (head, own) = match self.post.session().filter(|session| session.job() == job) {
             Some(session) => {
                 session.leave_end_to_results();
-                session.head().clone()
+                (session.head().clone(), session.is_own())
             }
-            None => self.house.calls.query(|query, deadline| query.attach(job, unique(), None, deadline))?.head,
+            None => {
+                let attach =
+                    |query: &QueryClient, deadline| query.attach(self.visit.caller(), job, unique(), None, deadline);
+                let attached = self.house.calls.query(attach)?;
+                (attached.head, attached.own)
+            }
         };
-        let fetch = Fetch::start(&self.house, &self.post, &self.pieces, &head, have);
+        let fetch = Fetch::start(&self.house, &self.post, &self.pieces, (&head, own), have);
         self.fetch = Some(fetch.map_err(|_| Refused::unavailable("no thread is left for the results"))?);
         Ok(())
     }

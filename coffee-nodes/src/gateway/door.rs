@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     time::Duration,
 };
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     Pulse, Stop,
+    access::Owner,
     wire::{Receiver, Refusal, Sender, WireError, accept, hail},
 };
 
@@ -27,8 +28,12 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Before it goes on where no connection can be accepted: the system has no handles left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections that were refused and are kept open so long that their clients can read why.
+/// Connections without a place: that were refused and are kept open so long that their clients can read why, or were cut and
+/// are about to end.
 const TURNED_AWAY: usize = 32;
+
+/// Why a stranger had to go.
+const MADE_ROOM: &str = "it has not said who it is, and others come";
 
 /// Where clients come in.
 pub(super) struct Door {
@@ -51,25 +56,8 @@ impl Door {
                 break;
             }
             open.extract_if(.., |connection| connection.is_over()).for_each(Connection::join);
-            let most = self.house.options.max_connections;
-            // Encrypted, who is turned away takes part in a handshake first, and a thread of its own for that.
-            let more = if self.tls.is_some() { TURNED_AWAY } else { 0 };
             let met = match accepted {
-                Ok((stream, peer)) if open.len() < most + more => {
-                    let guest = Guest { number, peer, has_room: open.len() < most };
-                    let halves = accept(stream, self.tls.as_ref(), self.house.options.handshake);
-                    let opened =
-                        halves.and_then(|halves| Connection::open(self.house.clone(), halves, guest, alive.clone()));
-                    opened.map(|connection| open.push(connection))
-                }
-                Ok((_, peer)) if self.tls.is_some() => {
-                    log::warn!("{peer} is turned away without a word: {NO_ROOM}");
-                    Ok(())
-                }
-                Ok((stream, _)) => turn_away(stream).map(|halves| {
-                    turned_away.truncate(TURNED_AWAY - 1);
-                    turned_away.push_front(halves);
-                }),
+                Ok((stream, peer)) => self.meet(stream, (number, peer), &mut open, &mut turned_away, &alive),
                 Err(error) => {
                     let _ = stop.receiver().recv_timeout(PAUSE);
                     Err(WireError::Io(error))
@@ -81,6 +69,58 @@ impl Door {
         }
         drop((self.listener, alive)); // nobody else comes
         see_out(open, &all_over);
+    }
+
+    /// Opens a connection, or turns its client away.
+    fn meet(
+        &self,
+        stream: TcpStream,
+        (number, peer): (u64, SocketAddr),
+        open: &mut Vec<Connection>,
+        turned_away: &mut VecDeque<(Sender, Receiver)>,
+        alive: &channel::Sender<Infallible>,
+    ) -> Result<(), WireError> {
+        self.bound_strangers(peer, open);
+        let guest = Guest { number, peer, has_place: self.has_places(open) };
+        // Encrypted, who is turned away takes part in a handshake first, and a thread of its own for that.
+        let opens = guest.has_place || self.tls.is_some();
+        if opens && open.len() < self.house.options.max_connections + TURNED_AWAY {
+            let halves = accept(stream, self.tls.as_ref(), self.house.options.handshake)?;
+            open.push(Connection::open(self.house.clone(), halves, guest, alive.clone())?);
+            return Ok(());
+        }
+        self.house.tell_turned_away(peer, NO_ROOM);
+        if self.tls.is_none() {
+            let halves = turn_away(stream)?;
+            turned_away.truncate(TURNED_AWAY - 1);
+            turned_away.push_front(halves);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that strangers keep nobody out: those from one address have no more connections than one client, and all of them
+    /// together only what is left over. The oldest has to go: who means well does not stay a stranger for long.
+    fn bound_strangers(&self, peer: SocketAddr, open: &[Connection]) {
+        let (options, from) = (&self.house.options, Owner::of_peer(peer.ip()));
+        let strangers = || open.iter().filter(|connection| connection.is_stranger());
+        let from_there = || strangers().filter(|connection| Owner::of_peer(connection.peer().ip()) == from);
+        let are_operators = options.tokens.is_none() && from == Owner::Loopback;
+        if !are_operators && from_there().count() >= options.limits.connections.get() {
+            from_there().take(1).for_each(|oldest| self.cut(oldest));
+        }
+        if !self.has_places(open) {
+            strangers().filter(|connection| connection.has_place()).take(1).for_each(|oldest| self.cut(oldest));
+        }
+    }
+
+    /// Whether one more connection may be let in.
+    fn has_places(&self, open: &[Connection]) -> bool {
+        open.iter().filter(|connection| connection.has_place()).count() < self.house.options.max_connections
+    }
+
+    fn cut(&self, stranger: &Connection) {
+        self.house.tell_turned_away(stranger.peer(), MADE_ROOM);
+        stranger.cut();
     }
 }
 
@@ -100,16 +140,4 @@ fn see_out(open: Vec<Connection>, all_over: &channel::Receiver<Infallible>) {
     open.iter().for_each(Connection::cut);
     // Nothing holds them any more but calls, which have deadlines.
     open.into_iter().for_each(Connection::join);
-}
-
-/// Makes a door look whether it is to stop: by a connection, as its thread waits for one.
-pub(super) fn knock(address: SocketAddr) {
-    let mut address = address;
-    match address {
-        SocketAddr::V4(_) if address.ip().is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        SocketAddr::V6(_) if address.ip().is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    // Where there is no room for one more, the thread does not wait.
-    let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
 }

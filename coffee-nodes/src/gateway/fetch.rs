@@ -27,6 +27,7 @@ use crate::{
     Stop,
     cluster::{ResultsError, ResultsReply, ResultsRequest},
     job::JobState,
+    trail::Trail,
     wire::{RESULT_WINDOW, Refusal, ToClient},
 };
 
@@ -72,7 +73,7 @@ pub(super) struct Fetch {
 }
 
 impl Fetch {
-    /// Starts to fetch a job's results, but for the pieces that the client has.
+    /// Starts to fetch the results of a job, which is the client's `own` or another's, but for the pieces that the client has.
     ///
     /// # Errors
     /// Where the system gives no thread.
@@ -80,7 +81,7 @@ impl Fetch {
         house: &Arc<House>,
         post: &Arc<Post>,
         pieces: &Arc<Pieces>,
-        head: &JobHead,
+        (head, own): (&JobHead, bool),
         have: &[(String, u64)],
     ) -> io::Result<Self> {
         let stop = Stop::new();
@@ -88,6 +89,7 @@ impl Fetch {
             sinks: sinks(&house.topology, head, have),
             watch: house.registry.watch(head.job),
             job: head.job,
+            own,
             house: house.clone(),
             post: post.clone(),
             pieces: pieces.clone(),
@@ -146,6 +148,7 @@ struct Fetcher {
     post: Arc<Post>,
     pieces: Arc<Pieces>,
     job: JobId,
+    own: bool,
     sinks: Vec<Sink>,
     watch: Arc<Watch>,
     stop: Stop,
@@ -159,7 +162,8 @@ impl Fetcher {
             Err(End::Refused(refused)) => self.post.say(refused.message()),
             Ok(()) => true,
         };
-        log::debug!("the results of job {} are {}", self.job, if said { "sent" } else { "given up" });
+        let trail = Trail::node(self.job, &self.house.options.name);
+        log::info!("{trail} its results are {}", if said { "sent" } else { "given up" });
     }
 
     fn fetch(&mut self) -> Result<(), End> {
@@ -220,7 +224,8 @@ impl Fetcher {
         }
     }
 
-    /// All is sent: what was counted, how the job ended, and that the client has it all.
+    /// All is sent: what was counted, how the job ended, and that its owner has it all: nobody else's fetch shortens the time
+    /// for which results are kept.
     fn conclude(&mut self) -> Result<(), End> {
         let counts = loop {
             match self.house.calls.results(&ResultsRequest::Counts { job: self.job }) {
@@ -234,11 +239,17 @@ impl Fetcher {
                 _ => self.wait_for_more()?,
             }
         };
+        // Whoever has no session of the job was not told of its work before, and does not wait for it.
+        let session = self.post.session().filter(|session| session.job() == self.job);
+        let stages = session.map(|session| session.fed(&self.house.lookout.work(self.job))).unwrap_or_default();
+        if !stages.is_empty() {
+            self.post.say(ToClient::Work { stages });
+        }
         if !self.post.say(ToClient::Ended { state, counts }) {
             return Err(End::Stopped);
         }
         self.wait_until_untaken(0)?;
-        while self.house.calls.results(&ResultsRequest::Taken { job: self.job }).is_err() {
+        while self.own && self.house.calls.results(&ResultsRequest::Taken { job: self.job }).is_err() {
             self.wait_for_more()?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Keeps the sessions: hears what happens to their jobs, and tells the query node how they are.
+//! Keeps the sessions: hears what happens to their jobs, tells the query node how they are, and their clients what is done.
 
 use std::{
     sync::Arc,
@@ -8,7 +8,7 @@ use std::{
 use coffee_core::frame::JobId;
 use crossbeam_channel::{Receiver, select};
 
-use super::{calls::Calls, entry::Ended, registry::Registry};
+use super::{calls::Calls, entry::Ended, lookout::Lookout, registry::Registry};
 use crate::{
     Stop,
     cluster::{Control, Heard},
@@ -18,11 +18,15 @@ use crate::{
 /// How long it waits before it looks which sessions have something to say.
 const LOOK_AROUND: Duration = Duration::from_millis(500);
 
+/// How often clients are told what is done for their jobs.
+const TELL: Duration = Duration::from_secs(1);
+
 /// What keeps the sessions. Clones share it.
 #[derive(Clone)]
 pub(super) struct Keeper {
     pub calls: Arc<Calls>,
     pub registry: Arc<Registry>,
+    pub lookout: Arc<Lookout>,
     pub ended: Ended,
     /// Triggered once nothing is heard any more.
     pub lost: Stop,
@@ -49,11 +53,17 @@ impl Keeper {
 
     /// Makes the calls of all sessions, until asked to stop; then once more, for their last words.
     pub fn run(self, wake: &Receiver<()>, stop: &Stop) {
+        let mut told = Instant::now();
         while !stop.is_triggered() {
             select! {
                 recv(wake) -> _ => {}
                 recv(stop.receiver()) -> _ => break,
                 default(LOOK_AROUND) => {}
+            }
+            if told.elapsed() >= TELL {
+                told = Instant::now();
+                // Before the calls, which take long where nobody answers.
+                self.registry.sweep().iter().for_each(|session| session.worked(&self.lookout.work(session.job())));
             }
             self.attend();
         }

@@ -8,10 +8,14 @@ use coffee_mom::{
     tls::{TlsError, TlsServerConfig},
 };
 
+use crossbeam_channel::Receiver;
+
 use crate::{
     Pulses,
+    access::{ClientLimits, TokensFile},
     cluster::{ListenError, QUEUE_FRAMES, QueryClientError},
     runner::LinksError,
+    statistics::{NodeStatistics, Statistics},
 };
 
 /// What a gateway is to be like.
@@ -29,8 +33,10 @@ pub struct GatewayOptions {
     pub queue_frames: usize,
     /// The folder where its threads count in what work the process has died; without one it is tried for ever.
     pub state: Option<PathBuf>,
-    /// What clients have to know; `None` lets everyone in.
-    pub token: Option<String>,
+    /// Whom it lets in, by their tokens; `None`: everyone, and who comes from its own machine is an operator.
+    pub tokens: Option<TokensFile>,
+    /// What one client may take of it.
+    pub limits: ClientLimits,
     /// How connections are encrypted, and which certificate clients have to show; `None`: they are plain.
     pub tls: Option<TlsServerConfig>,
     /// How long a new connection may take to say who it is.
@@ -47,10 +53,14 @@ pub struct GatewayOptions {
     pub call: Duration,
     /// Where its loops are watched.
     pub pulses: Pulses,
+    /// Where its work is counted.
+    pub statistics: Statistics,
+    /// What monitors say of themselves; `None` where there are none.
+    pub monitors: Option<Receiver<NodeStatistics>>,
 }
 
 impl GatewayOptions {
-    /// Listens there: two threads, 256 connections, the cluster's frames a queue, no token, no TLS, 10 s for the handshake, pings after 5 s,
+    /// Listens there: two threads, 256 connections, the cluster's frames a queue, no tokens, the usual limits, no TLS, 10 s for the handshake, pings after 5 s,
     /// cut off after 30 s, a minute for idle clients, no state, two minutes for a piece, 3 s for calls.
     pub fn new(listen: SocketAddr) -> Self {
         GatewayOptions {
@@ -60,7 +70,8 @@ impl GatewayOptions {
             max_connections: 256,
             queue_frames: QUEUE_FRAMES,
             state: None,
-            token: None,
+            tokens: None,
+            limits: ClientLimits::default(),
             tls: None,
             handshake: Duration::from_secs(10),
             ping: Duration::from_secs(5),
@@ -69,6 +80,8 @@ impl GatewayOptions {
             take: Duration::from_secs(120),
             call: Duration::from_secs(3),
             pulses: Pulses::default(),
+            statistics: Statistics::default(),
+            monitors: None,
         }
     }
 }

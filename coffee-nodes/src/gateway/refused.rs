@@ -1,6 +1,7 @@
 //! What a client is told when it can't have what it asks for.
 
 use crate::{
+    access::Denied,
     cluster::{QueryCallError, QueryError},
     wire::{Refusal, ToClient, WireError},
 };
@@ -10,11 +11,18 @@ use crate::{
 pub(super) struct Refused {
     pub code: Refusal,
     pub text: String,
+    /// Whether it is for what one client may take.
+    pub is_limit: bool,
 }
 
 impl Refused {
     pub fn new(code: Refusal, text: impl Into<String>) -> Self {
-        Refused { code, text: text.into() }
+        Refused { code, text: text.into(), is_limit: false }
+    }
+
+    /// The client takes more than one may; later that may be otherwise.
+    pub fn limited(text: &'static str) -> Self {
+        Refused { is_limit: true, ..Refused::new(Refusal::Busy, text) }
     }
 
     /// The client does what the protocol does not allow.
@@ -36,8 +44,14 @@ impl Refused {
     }
 
     pub fn message(self) -> ToClient {
-        let Refused { code, text } = self;
+        let Refused { code, text, .. } = self;
         ToClient::Refused { code, text }
+    }
+}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        Refused::new(Refusal::Denied, denied.to_string())
     }
 }
 
@@ -47,11 +61,15 @@ impl From<QueryCallError> for Refused {
             QueryCallError::Refused(QueryError::UnknownJob(_)) => Refusal::UnknownJob,
             QueryCallError::Refused(QueryError::Superseded) => Refusal::Superseded,
             QueryCallError::Refused(QueryError::Differs(..)) => Refusal::Differs,
-            QueryCallError::Refused(QueryError::Invalid(_) | QueryError::Ended(_)) => Refusal::Invalid,
-            QueryCallError::Refused(QueryError::Busy) => Refusal::Busy,
+            QueryCallError::Refused(QueryError::Invalid(_) | QueryError::TooLarge { .. } | QueryError::Ended(_)) => {
+                Refusal::Invalid
+            }
+            QueryCallError::Refused(QueryError::Busy | QueryError::TooMany(_)) => Refusal::Busy,
+            QueryCallError::Refused(QueryError::Denied(_)) => Refusal::Denied,
             _ => Refusal::Unavailable,
         };
-        Refused::new(code, error.to_string())
+        let is_limit = matches!(error, QueryCallError::Refused(QueryError::TooMany(_) | QueryError::TooLarge { .. }));
+        Refused { is_limit, ..Refused::new(code, error.to_string()) }
     }
 }
 

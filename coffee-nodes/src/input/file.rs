@@ -174,7 +174,7 @@ pub(super) struct Opened {
 }
 
 /// Whether the file's name says that it is compressed.
-fn is_compressed(path: &Path) -> bool {
+pub(crate) fn is_compressed(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(b".gz")
 }
 

@@ -6,6 +6,8 @@ mod chunker;
 mod cut;
 mod error;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 pub mod lines;
 mod manifest;
 mod table;
@@ -15,6 +17,7 @@ mod testing;
 pub use chunker::Chunker;
 pub use cut::ChunkInfo;
 pub use error::InputError;
+pub(crate) use file::is_compressed;
 pub use table::{Table, TableFile};
 
 /// A line, its end not counted, is at most this many bytes (64 KiB); longer ones can't be read.

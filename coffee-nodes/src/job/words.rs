@@ -1,17 +1,27 @@
 //! What a client submits, and how far a job is: the words that client, gateway and query node share.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use coffee_core::frame::{JobId, Sinks};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{bounded, input::LINE_LIMIT};
+use crate::{
+    access::Owner,
+    bounded,
+    input::{LINE_LIMIT, is_compressed},
+};
 
 /// The most bytes of a job's parameters that are decoded (1 MiB).
 const MAX_PARAMETERS: usize = 1 << 20;
 
 /// The most tables and files, counted together, that a manifest is decoded with.
 const MAX_FILES: usize = 16 << 10;
+
+/// No content is deflated to less than this part of it: two bits for 258 bytes.
+const DEFLATED: u64 = 1032;
 
 /// The most bytes of a table's or file's name.
 const MAX_NAME: usize = 4096;
@@ -51,6 +61,13 @@ pub struct TableManifest {
     pub files: Vec<FileManifest>,
 }
 
+impl TableManifest {
+    /// The most bytes that all of its chunks have together.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.most_bytes()))
+    }
+}
+
 /// One file of a table: enough to tell whether it is still the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileManifest {
@@ -64,6 +81,13 @@ pub struct FileManifest {
     /// Its header line, without its LF.
     #[serde(deserialize_with = "bounded::bytes::<_, { 2 * LINE_LIMIT }>")]
     pub header: Vec<u8>,
+}
+
+impl FileManifest {
+    /// The most bytes that its content can have: those on disk, or what deflate can make of them at best.
+    fn most_bytes(&self) -> u64 {
+        if is_compressed(Path::new(&self.name)) { self.bytes.saturating_mul(DEFLATED) } else { self.bytes }
+    }
 }
 
 /// Few enough to take a few MiB, whoever sends them: an empty table is encoded in 2 bytes, an empty file in 4.
@@ -91,6 +115,8 @@ pub struct Mark {
     pub next: u64,
     /// Where the next chunk begins.
     pub place: Place,
+    /// Bytes of the chunks that are confirmed, as gateways have counted them.
+    pub bytes: u64,
     /// Whether the end of the table is confirmed as well.
     pub finished: bool,
 }
@@ -142,6 +168,8 @@ pub struct JobSummary {
     pub uploaded: bool,
     /// The results that can't be had, of a job that is done.
     pub without: Vec<String>,
+    /// Whose it is, where an operator asks.
+    pub owner: Option<Owner>,
 }
 
 /// Something that went wrong somewhere in the cluster.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Key;
+use crate::statistics::NodeStatistics;
 
 const VERSION: u8 = 1;
 
@@ -36,6 +37,10 @@ pub enum Datagram {
     Leading(MonitorId),
     /// The leader, to the agent.
     Order(Order),
+    /// A node, to all monitors: how are they?
+    Question,
+    /// A monitor, to whoever asks how it is.
+    Status(Box<NodeStatistics>),
 }
 
 /// What a node says of itself.
@@ -140,7 +145,8 @@ pub fn decode(key: Key, bytes: &[u8]) -> Option<Datagram> {
         Datagram::Beat(beat) => fits(&beat.name),
         Datagram::Report(seats) => seats.iter().all(|seat| fits(&seat.name)),
         Datagram::Order(Order::Kill { name, .. } | Order::Start { name, .. }) => fits(name),
-        Datagram::Election(_) | Datagram::Answer(_) | Datagram::Leading(_) => true,
+        Datagram::Status(status) => fits(&status.identity.name),
+        Datagram::Election(_) | Datagram::Answer(_) | Datagram::Leading(_) | Datagram::Question => true,
     };
     (named && rest.is_empty()).then_some(datagram)
 }

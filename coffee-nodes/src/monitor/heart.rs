@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{never, select};
+use crossbeam_channel::{Sender, never, select};
 
 use super::{Beat, Datagram, Key, Peer, Phase, Post};
-use crate::{Pulses, Stop, threads::Threads};
+use crate::{Pulses, Stop, statistics::NodeStatistics, threads::Threads};
 
 /// How often it beats, and how long a tick of the watchdog is.
 const EVERY: Duration = Duration::from_secs(1);
@@ -33,6 +33,8 @@ pub struct HeartOptions {
     pub pulses: Pulses,
     /// Triggered when the node stops: from then on it need not make progress.
     pub stop: Stop,
+    /// Where what monitors say of themselves goes, who are asked then each second; what does not fit is dropped.
+    pub heard: Option<Sender<NodeStatistics>>,
 }
 
 /// A loop makes no progress.
@@ -89,6 +91,7 @@ impl Beating {
             if let Some(post) = &self.post {
                 let HeartOptions { name, life, .. } = &self.options;
                 post.tell_all(&Datagram::Beat(Beat { name: name.clone(), life: *life, phase, stalled }));
+                self.ask_monitors(post);
             }
             if let Some((name, seconds)) = slowest.filter(|(_, ticks)| *ticks >= HUNG && phase != Phase::Stopping) {
                 hung(Hung { name, seconds });
@@ -101,6 +104,17 @@ impl Beating {
                 default(self.every) => {}
             }
         }
+    }
+
+    /// Asks how monitors are, and takes what they have answered so far.
+    fn ask_monitors(&self, post: &Post) {
+        let Some(heard) = &self.options.heard else { return };
+        for answer in post.received() {
+            if let Datagram::Status(status) = answer {
+                let _ = heard.try_send(*status); // full: nobody looks
+            }
+        }
+        post.tell_all(&Datagram::Question);
     }
 
     fn phase(&self) -> Phase {
@@ -124,7 +138,8 @@ mod tests {
     /// Beats until that tells it to end, a thousand times a second.
     fn beat(pulses: &Pulses, monitors: Option<(Vec<Peer>, Key)>, end: &Stop, hung: impl Fn(Hung)) {
         let stop = Stop::new();
-        let options = HeartOptions { name: "groups.0".into(), life: 7, monitors, pulses: pulses.clone(), stop };
+        let options =
+            HeartOptions { name: "groups.0".into(), life: 7, monitors, pulses: pulses.clone(), stop, heard: None };
         let post = options.monitors.as_ref().map(|(peers, key)| Post::to(peers, *key).unwrap());
         Beating { options, post, ready: Arc::default(), every: Duration::from_millis(1) }.run(end, &hung);
     }

@@ -41,6 +41,11 @@ impl Member {
         self.election.leader()
     }
 
+    /// Whether this one leads.
+    pub fn leads(&self) -> bool {
+        self.election.leads()
+    }
+
     /// Hears anybody.
     pub fn hear(&mut self, datagram: &Datagram, now: Duration) {
         match datagram {
@@ -54,7 +59,7 @@ impl Member {
             Datagram::Election(other) => self.election.hear(*other, Vote::Election, now),
             Datagram::Answer(other) => self.election.hear(*other, Vote::Answer, now),
             Datagram::Leading(other) => self.election.hear(*other, Vote::Leading, now),
-            Datagram::Order(_) => {} // for the agent
+            Datagram::Order(_) | Datagram::Question | Datagram::Status(_) => {} // for others
         }
     }
 

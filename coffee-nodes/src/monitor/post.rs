@@ -6,10 +6,16 @@ use std::{
     time::Duration,
 };
 
-use super::{Datagram, Key, Peer, encode, peer::Resolved};
+use super::{Datagram, Key, Peer, decode, encode, peer::Resolved};
 
 /// How long a send waits for room in the system's buffer, which hardly ever is full.
 const ROOM: Duration = Duration::from_millis(1);
+
+/// No datagram that makes sense is longer.
+const LONGEST: usize = 2048;
+
+/// So many datagrams are taken at once.
+const MOST: usize = 256;
 
 /// Sends from one socket. What does not go is dropped: it is said again soon.
 #[derive(Debug)]
@@ -33,6 +39,22 @@ impl Post {
         let ipv6 = peers.first().and_then(Peer::address).is_some_and(|address| address.is_ipv6());
         let any: SocketAddr = if ipv6 { ([0_u16; 8], 0).into() } else { ([0, 0, 0, 0], 0).into() };
         Post::new(&UdpSocket::bind(any)?, key, peers)
+    }
+
+    /// What has come to the socket and was not taken; without waiting for more.
+    pub fn received(&self) -> Vec<Datagram> {
+        let (mut buffer, mut received) = ([0; LONGEST], Vec::new());
+        while received.len() < MOST
+            && let Ok((length, _)) = self.receive(&mut buffer)
+        {
+            received.extend(buffer.get(..length).and_then(|bytes| decode(self.key, bytes)));
+        }
+        received
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.socket.set_read_timeout(Some(ROOM))?;
+        self.socket.recv_from(buffer)
     }
 
     /// To one monitor, by its index.

@@ -3,13 +3,21 @@
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use super::{
     Act, Beat, Datagram, DockerError, Key, Member, MonitorId, OwnTime, Peer, Phase, Post, decode, docker::Containers,
 };
-use crate::{Stop, runner::until_free};
+use crate::{
+    Stop,
+    runner::until_free,
+    statistics::{Identity, NodeStatistics},
+};
 
 /// How often it looks at who leads and who is silent.
 const TICK: Duration = Duration::from_millis(100);
@@ -25,10 +33,8 @@ const BUFFER: usize = 2048;
 pub struct MonitorOptions {
     /// Which of the monitors, counted from 0.
     pub index: MonitorId,
-    /// Its name in the cluster.
-    pub name: String,
-    /// The number of this life of it.
-    pub life: u64,
+    /// Who it is in the cluster.
+    pub identity: Identity,
     /// All monitors, this one among them.
     pub monitors: Vec<Peer>,
     /// The cluster's key.
@@ -37,6 +43,8 @@ pub struct MonitorOptions {
     pub silence: Duration,
     /// Whether silent nodes that no agent has are containers, beside this one's, to be restarted.
     pub docker: bool,
+    /// Set to whether it leads, ten times a second: for whoever shows it meanwhile.
+    pub leads: Arc<AtomicBool>,
 }
 
 /// There is no monitor.
@@ -73,7 +81,7 @@ pub enum MonitorError {
 /// # Errors
 /// [`MonitorError`].
 pub fn monitor(options: &MonitorOptions, stop: &Stop, ready: impl FnOnce()) -> Result<(), MonitorError> {
-    let MonitorOptions { index, name, life, monitors, key, silence, docker } = options;
+    let MonitorOptions { index, identity, monitors, key, silence, docker, leads } = options;
     let own = monitors.get(usize::from(*index));
     let own = own.ok_or(MonitorError::Index { index: *index, monitors: monitors.len() })?;
     let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
@@ -86,10 +94,18 @@ pub fn monitor(options: &MonitorOptions, stop: &Stop, ready: impl FnOnce()) -> R
     let mut clock = OwnTime::default();
     let all = MonitorId::try_from(monitors.len()).unwrap_or(MonitorId::MAX);
     let mut monitor = Monitor {
-        beat: Datagram::Beat(Beat { name: name.clone(), life: *life, phase: Phase::Ready, stalled: 0 }),
+        beat: Datagram::Beat(Beat {
+            name: identity.name.clone(),
+            life: identity.life,
+            phase: Phase::Ready,
+            stalled: 0,
+        }),
+        identity: identity.clone(),
+        begun: Instant::now(),
         key: *key,
         post: Post::new(&socket, *key, monitors)?,
         member: Member::new(*index, all, *silence, clock.now()),
+        leads: leads.clone(),
         agent: None,
         containers,
     };
@@ -98,10 +114,13 @@ pub fn monitor(options: &MonitorOptions, stop: &Stop, ready: impl FnOnce()) -> R
 }
 
 struct Monitor {
+    identity: Identity,
+    begun: Instant,
     beat: Datagram,
     key: Key,
     post: Post,
     member: Member,
+    leads: Arc<AtomicBool>,
     /// Where the agent's last report came from.
     agent: Option<SocketAddr>,
     containers: Option<Containers>,
@@ -126,6 +145,7 @@ impl Monitor {
             }
             if now >= tick {
                 self.member.tick(now);
+                self.leads.store(self.member.leads(), Relaxed);
                 tick = now + TICK;
             }
             if now >= beat {
@@ -140,11 +160,17 @@ impl Monitor {
     /// What is of a version to come, or of another cluster, is nothing.
     fn receive(&mut self, bytes: &[u8], from: SocketAddr, now: Duration) {
         if let Some(datagram) = decode(self.key, bytes) {
-            if let Datagram::Report(_) = datagram {
-                self.agent = Some(from);
+            match datagram {
+                Datagram::Report(_) => self.agent = Some(from),
+                Datagram::Question => self.post.answer(from, &Datagram::Status(Box::new(self.status()))),
+                _ => {}
             }
             self.member.hear(&datagram, now);
         }
+    }
+
+    fn status(&self) -> NodeStatistics {
+        NodeStatistics { leads: self.member.leads(), ..NodeStatistics::now(&self.identity, self.begun) }
     }
 
     fn act(&self, act: Act) {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use coffee_core::frame::JobId;
+
 use crate::{cluster::Control, job::ErrorReport};
 
 /// What happened to the record of a job.
@@ -24,6 +26,8 @@ pub(super) struct Effects {
     pub tell: Vec<Control>,
     /// For the log of errors.
     pub notes: Vec<ErrorReport>,
+    /// For the node's log: what has happened to jobs, in words.
+    pub happened: Vec<(JobId, String)>,
 }
 
 impl Effects {

@@ -2,10 +2,11 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
+use coffee_core::frame::JobId;
 use crossbeam_channel::{Sender, TrySendError};
 
 use super::{
-    desk::{Desk, Kept, Now},
+    desk::{Desk, Kept, NODE, Now},
     effects::Effects,
     rules::Rules,
     store::Records,
@@ -14,6 +15,8 @@ use crate::{
     cluster::{Control, QueryError, QueryReply, QueryRequest},
     job::ErrorReport,
     runner::StoreError,
+    statistics::MOST_ERRORS,
+    trail::Trail,
 };
 
 /// Reports that are in the log; the newest ones.
@@ -66,6 +69,9 @@ impl Keeper {
 
     /// Answers a call. Blocks while what it changes is written to disk.
     pub fn call(&mut self, request: QueryRequest) -> Result<QueryReply, QueryError> {
+        if request == QueryRequest::Errors {
+            return Ok(QueryReply::Errors(self.newest()));
+        }
         self.act(|desk, now| desk.decide(request, now)).unwrap_or_else(|why| Err(QueryError::Store(why)))
     }
 
@@ -79,6 +85,10 @@ impl Keeper {
     /// The newest of what was reported, oldest first.
     pub fn log(&self) -> Vec<ErrorReport> {
         self.log.iter().cloned().collect()
+    }
+
+    fn newest(&self) -> Vec<ErrorReport> {
+        self.log.iter().skip(self.log.len().saturating_sub(MOST_ERRORS)).cloned().collect()
     }
 
     /// Takes a step, unless it is known that it can't be kept; says so once, and once when it can be again.
@@ -117,6 +127,9 @@ impl Keeper {
             open.store.save(&open.desk, &effects.changes)?;
         }
         self.open = Some(open);
+        for (job, what) in effects.happened {
+            log::info!("{} {what}", Trail::node(job, NODE));
+        }
         effects.notes.into_iter().for_each(|report| self.note(report));
         effects.tell.into_iter().for_each(|control| self.tell(control));
         Ok(answer)
@@ -124,6 +137,10 @@ impl Keeper {
 
     fn load(&self) -> Result<Open, StoreError> {
         let (store, kept) = (self.open_store)()?;
+        for (number, (_, progress)) in kept.jobs.iter().filter(|(_, (_, progress))| !progress.has_ended()) {
+            let job = JobId { cluster: kept.cluster, number: *number };
+            log::info!("{} is in the store: {:?}", Trail::node(job, NODE), progress.phase);
+        }
         Ok(Open { desk: Desk::new(self.rules.clone(), kept, (self.clock)()), store })
     }
 
@@ -140,7 +157,7 @@ impl Keeper {
         if self.log.contains(&report) {
             return;
         }
-        log::warn!("{} reports: {}", report.node, report.text);
+        log::warn!("{} {} reports: {}", Trail::node(report.job, NODE), report.node, report.text);
         if self.log.len() == LOG {
             self.log.pop_front();
         }
@@ -158,6 +175,7 @@ mod tests {
     use super::*;
     use crate::{
         RetryPause,
+        access::Caller,
         job::{JobState, Mark},
         query::{
             effects::Change,
@@ -212,10 +230,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut keeper, told) = keeper(folder.path());
         for number in 1..=40 {
-            let begun = insist(&mut keeper, &QueryRequest::Begin { request: number.into(), spec: spec(5) });
+            let begun = insist(
+                &mut keeper,
+                &QueryRequest::Begin { caller: Caller::local(), request: number.into(), spec: spec(5) },
+            );
             let QueryReply::Begun(job) = begun else { panic!("{begun:?}") };
             assert_eq!(job.number, number, "no number is left out, none is minted twice");
-            let attach = QueryRequest::Attach { job, session: 1, spec: Some(spec(5)) };
+            let attach = QueryRequest::Attach { caller: Caller::local(), job, session: 1, spec: Some(spec(5)) };
             let QueryReply::Attached(attached) = insist(&mut keeper, &attach) else { panic!() };
             assert_eq!((attached.epoch, attached.state), (1, JobState::Running));
             let marks = vec![Mark { next: number, ..Mark::default() }];
@@ -227,7 +248,9 @@ mod tests {
             }
             keeper.tick();
         }
-        let QueryReply::Jobs(jobs) = insist(&mut keeper, &QueryRequest::List) else { panic!() };
+        let QueryReply::Jobs(jobs) = insist(&mut keeper, &QueryRequest::List { caller: Caller::local() }) else {
+            panic!()
+        };
         assert_eq!(jobs.iter().map(|job| job.chunks).collect::<Vec<_>>(), (33..=40).collect::<Vec<_>>());
         assert_eq!(told.len(), 4, "what nobody takes holds up nothing");
     }
@@ -251,13 +274,13 @@ mod tests {
         std::fs::write(folder.path(), "no folder").unwrap();
         for _ in 0..5 {
             keeper.tick();
-            let refused = keeper.call(QueryRequest::List);
+            let refused = keeper.call(QueryRequest::List { caller: Caller::local() });
             assert!(matches!(&refused, Err(QueryError::Store(why)) if why.contains("state")), "{refused:?}");
         }
         assert_eq!(*opened.lock(), 2, "when it began, and when it failed");
         std::fs::remove_file(folder.path()).unwrap();
         keeper.failing = keeper.failing.map(|failing| Failing { again: Instant::now(), ..failing });
-        assert_eq!(keeper.call(QueryRequest::List), Ok(QueryReply::Jobs(Vec::new())));
+        assert_eq!(keeper.call(QueryRequest::List { caller: Caller::local() }), Ok(QueryReply::Jobs(Vec::new())));
         assert!(keeper.failing.is_none());
     }
 
@@ -269,11 +292,11 @@ mod tests {
             let rules = Rules::new(topology(1), options("not used"));
             let mut keeper = Keeper::new(rules, Box::new(open), bounded(1).0, Box::new(Now::read)).unwrap();
             for number in 1..=4 {
-                keeper.call(QueryRequest::Begin { request: number, spec: spec(5) }).unwrap();
+                keeper.call(QueryRequest::Begin { caller: Caller::local(), request: number, spec: spec(5) }).unwrap();
             }
             let QueryReply::Live(live) = keeper.call(QueryRequest::Live).unwrap() else { panic!() };
             let job = coffee_core::frame::JobId { cluster: live.cluster, number: 2 };
-            keeper.call(QueryRequest::Cancel { job }).unwrap();
+            keeper.call(QueryRequest::Cancel { caller: Caller::local(), job }).unwrap();
             Box::new(keeper)
         };
         withstands("query", fill, |folder| Store::open(folder).map(|(_, kept)| kept));
@@ -286,8 +309,8 @@ mod tests {
         let rules = Rules::new(topology(1), options("not used").check(|_| panic!("on purpose")));
         let open = move || Store::open(&state).map(|(store, kept)| (Box::new(store) as Box<dyn Records>, kept));
         let mut keeper = Keeper::new(rules, Box::new(open), bounded(1).0, Box::new(Now::read)).unwrap();
-        let begin = || keeper.call(QueryRequest::Begin { request: 1, spec: spec(5) });
+        let begin = || keeper.call(QueryRequest::Begin { caller: Caller::local(), request: 1, spec: spec(5) });
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(begin)).is_err());
-        assert_eq!(keeper.call(QueryRequest::List), Ok(QueryReply::Jobs(Vec::new())));
+        assert_eq!(keeper.call(QueryRequest::List { caller: Caller::local() }), Ok(QueryReply::Jobs(Vec::new())));
     }
 }

@@ -12,6 +12,8 @@ mod dead_letters;
 mod desk;
 mod effects;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod keeper;
 mod memory;
 mod node;

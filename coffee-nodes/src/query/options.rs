@@ -16,6 +16,10 @@ pub struct QueryOptions {
     pub max_running: usize,
     /// Most jobs that wait; more are refused.
     pub max_waiting: usize,
+    /// Most jobs of one client that wait or run; more are refused. Operators' are not counted.
+    pub jobs_per_client: usize,
+    /// The most bytes that the manifest of a client's job may list; `None`: any.
+    pub job_bytes: Option<u64>,
     /// Most jobs that are known, at least 1, ended ones included; the oldest of those make room.
     pub max_known: usize,
     /// How long the client of a job may be away before its upload is finished, or there without sending anything though it
@@ -39,13 +43,15 @@ pub struct QueryOptions {
 }
 
 impl QueryOptions {
-    /// With a store in that folder; 2 jobs at a time, 64 that wait, 1,000 that are known; 10 minutes for a client, and for a job on which nothing goes on, 24
+    /// With a store in that folder; 2 jobs at a time, 64 that wait, 16 of one client, of any bytes, 1,000 that are known; 10 minutes for a client, and for a job on which nothing goes on, 24
     /// hours for a job that has ended; any parameters.
     pub fn new(state: impl Into<PathBuf>) -> Self {
         QueryOptions {
             state: state.into(),
             max_running: 2,
             max_waiting: 64,
+            jobs_per_client: 16,
+            job_bytes: None,
             max_known: 1000,
             client_timeout: Duration::from_secs(10 * 60),
             progress_timeout: Duration::from_secs(10 * 60),
@@ -90,6 +96,20 @@ impl QueryOptions {
     #[must_use]
     pub fn max_waiting(mut self, jobs: usize) -> Self {
         self.max_waiting = jobs;
+        self
+    }
+
+    /// Sets how many jobs of one client may wait or run.
+    #[must_use]
+    pub fn jobs_per_client(mut self, jobs: usize) -> Self {
+        self.jobs_per_client = jobs;
+        self
+    }
+
+    /// Sets how many bytes the manifest of a client's job may list.
+    #[must_use]
+    pub fn job_bytes(mut self, most: Option<u64>) -> Self {
+        self.job_bytes = most;
         self
     }
 

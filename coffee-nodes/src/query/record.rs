@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use coffee_core::frame::{JobHead, JobId};
 use serde::{Deserialize, Serialize};
 
-use crate::job::{ErrorReport, JobSpec, Mark};
+use crate::{
+    access::{Caller, Owner},
+    job::{ErrorReport, JobSpec, Mark},
+};
 
 /// Reports that are kept with a job; the first ones, as the others mostly follow from them.
 pub(super) const REPORTS: usize = 100;
@@ -25,7 +28,9 @@ pub(super) struct Shard {
 /// What a job was minted with: it never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Minted {
-    /// By which a repetition is known.
+    /// Who began it: its owner.
+    pub caller: Caller,
+    /// By which a repetition is known among its owner's.
     pub request: u128,
     /// The version of the topology that it was minted for.
     pub topology: u64,
@@ -40,6 +45,11 @@ impl Minted {
     pub fn head(&self, job: JobId) -> JobHead {
         let JobSpec { parameters, sinks, strict, .. } = &self.spec;
         JobHead { job, topology: self.topology, sinks: *sinks, strict: *strict, parameters: parameters.clone() }
+    }
+
+    /// By which it is known whether a request has minted it.
+    pub fn key(&self) -> (Owner, u128) {
+        (self.caller.owner.clone(), self.request)
     }
 
     /// Bytes on disk that the manifest lists.
@@ -169,7 +179,8 @@ impl Progress {
             self.sessions.remove(0);
         }
         self.sessions.push(session);
-        self.epoch += 1;
+        // What is kept may say anything of it.
+        self.epoch = self.epoch.saturating_add(1);
         Ok(true)
     }
 
@@ -230,6 +241,12 @@ mod tests {
             assert_eq!(progress.attach(session), Ok(true));
         }
         assert_eq!((progress.sessions.len(), progress.epoch), (SESSIONS, 102));
+    }
+
+    #[test]
+    fn a_kept_epoch_may_be_the_last() {
+        let mut progress = Progress { epoch: u64::MAX, ..Progress::new(0) };
+        assert_eq!((progress.attach(7), progress.epoch), (Ok(true), u64::MAX));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use coffee_core::{
     codec,
-    plan::{Job, Role, Topology},
+    plan::{self, Job, Topology},
 };
 
 use super::{
@@ -13,6 +13,8 @@ use super::{
 };
 use crate::{
     RetryPause,
+    access::Role,
+    cluster::QueryError,
     input::LINE_LIMIT,
     job::{JobSpec, Manifest},
 };
@@ -40,6 +42,8 @@ pub(super) struct Rules {
     pub shards: BTreeSet<Shard>,
     pub max_running: usize,
     pub max_waiting: usize,
+    pub jobs_per_client: usize,
+    pub job_bytes: Option<u64>,
     pub max_known: usize,
     pub client_timeout: Duration,
     pub progress_timeout: Duration,
@@ -53,8 +57,8 @@ impl Rules {
         let stages = (0..).zip(topology.stages());
         let shards = stages.flat_map(|(stage, info)| {
             let shards = match info.role {
-                Role::Stateful { shards } => shards,
-                Role::Stateless { .. } => 0,
+                plan::Role::Stateful { shards } => shards,
+                plan::Role::Stateless { .. } => 0,
             };
             (0..shards).map(move |shard| Shard { stage, shard })
         });
@@ -64,6 +68,8 @@ impl Rules {
             check: options.check,
             max_running: options.max_running.max(1),
             max_waiting: options.max_waiting,
+            jobs_per_client: options.jobs_per_client,
+            job_bytes: options.job_bytes,
             max_known: options.max_known.max(1),
             client_timeout: options.client_timeout,
             progress_timeout: options.progress_timeout,
@@ -83,7 +89,12 @@ impl Rules {
     }
 
     /// Checks what a job is to be minted with; returns how many bytes describe it, or what is wrong with it.
-    pub fn check(&self, minted: &Minted) -> Result<usize, String> {
+    pub fn check(&self, minted: &Minted) -> Result<usize, QueryError> {
+        self.check_bytes(minted)?;
+        self.check_spec(minted).map_err(QueryError::Invalid)
+    }
+
+    fn check_spec(&self, minted: &Minted) -> Result<usize, String> {
         let bytes = size(minted);
         if bytes > MAX_SPEC {
             return Err(format!("{bytes} bytes describe the job, {MAX_SPEC} may"));
@@ -96,6 +107,14 @@ impl Rules {
         check_tables(&minted.spec.manifest, needed.collect())?;
         check_files(&minted.spec.manifest)?;
         Ok(bytes)
+    }
+
+    fn check_bytes(&self, minted: &Minted) -> Result<(), QueryError> {
+        let most = self.job_bytes.filter(|_| minted.caller.role == Role::Client);
+        match (most, minted.bytes()) {
+            (Some(most), bytes) if bytes > most => Err(QueryError::TooLarge { bytes, most }),
+            _ => Ok(()),
+        }
     }
 
     fn check_sinks(&self, spec: &JobSpec) -> Result<(), String> {

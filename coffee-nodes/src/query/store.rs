@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Changes with what the tables hold. What is kept is small, and read once.
-const FORMAT: Format = Format { name: "query", version: 2, cache: 8 << 20 };
+const FORMAT: Format = Format { name: "query", version: 3, cache: 8 << 20 };
 
 const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
 const MINTED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("minted");

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     Stop,
+    access::Caller,
     cluster::{Control, Heard, Listener, Names, QueryCallError, QueryClient, QueryError},
     job::{JobState, Mark},
 };
@@ -74,25 +75,25 @@ fn a_restart_keeps_everything(url: &str) {
     let site = Site::new(url);
     let client = site.client();
     let node = site.start().unwrap();
-    let job = client.begin(1, &spec(5), soon()).unwrap();
-    let attached = client.attach(job, 10, Some(&spec(5)), soon()).unwrap();
+    let job = client.begin(&Caller::local(), 1, &spec(5), soon()).unwrap();
+    let attached = client.attach(&Caller::local(), job, 10, Some(&spec(5)), soon()).unwrap();
     assert_eq!((attached.epoch, attached.state), (1, JobState::Running));
     let mark = Mark { table: 1, next: 3, ..Mark::default() };
     assert_eq!(client.renew(job, 1, &[mark], soon()).unwrap(), JobState::Running);
-    let ended = client.begin(2, &spec(5), soon()).unwrap();
-    client.cancel(ended, soon()).unwrap();
-    let (jobs, live) = (client.list(soon()).unwrap(), client.live(soon()).unwrap());
+    let ended = client.begin(&Caller::local(), 2, &spec(5), soon()).unwrap();
+    client.cancel(&Caller::local(), ended, soon()).unwrap();
+    let (jobs, live) = (client.list(&Caller::local(), soon()).unwrap(), client.live(soon()).unwrap());
     node.stop(soon()).unwrap();
     drop(node);
 
     let node = site.start().unwrap();
-    assert_eq!((client.list(soon()).unwrap(), client.live(soon()).unwrap()), (jobs, live));
+    assert_eq!((client.list(&Caller::local(), soon()).unwrap(), client.live(soon()).unwrap()), (jobs, live));
     // As if the answers before had not arrived.
-    assert_eq!(client.begin(1, &spec(5), soon()).unwrap(), job);
-    let again = client.attach(job, 10, Some(&spec(5)), soon()).unwrap();
+    assert_eq!(client.begin(&Caller::local(), 1, &spec(5), soon()).unwrap(), job);
+    let again = client.attach(&Caller::local(), job, 10, Some(&spec(5)), soon()).unwrap();
     assert_eq!((again.epoch, again.marks[1]), (1, mark));
-    assert_eq!(client.cancel(ended, soon()).unwrap(), JobState::Cancelled);
-    assert_eq!(client.begin(3, &spec(5), soon()).unwrap().number, 3);
+    assert_eq!(client.cancel(&Caller::local(), ended, soon()).unwrap(), JobState::Cancelled);
+    assert_eq!(client.begin(&Caller::local(), 3, &spec(5), soon()).unwrap().number, 3);
     let refused = client.state(JobId { cluster: job.cluster ^ 1, number: 1 }, soon());
     assert!(matches!(refused, Err(QueryCallError::Refused(QueryError::UnknownJob(_)))));
     node.stop(soon()).unwrap();
@@ -104,8 +105,8 @@ fn all_are_told_until_they_have_forgotten(url: &str) {
     let node = site.start().unwrap();
     let client = site.client();
     let (_listener, told) = site.listen();
-    let job = client.begin(1, &spec(5), soon()).unwrap();
-    client.attach(job, 10, Some(&spec(5)), soon()).unwrap();
+    let job = client.begin(&Caller::local(), 1, &spec(5), soon()).unwrap();
+    client.attach(&Caller::local(), job, 10, Some(&spec(5)), soon()).unwrap();
     client.complete(job, Vec::new(), soon()).unwrap();
     let expected = [
         Control::Minted(job),
@@ -123,7 +124,7 @@ fn all_are_told_until_they_have_forgotten(url: &str) {
     for stage in 0..site.topology.stages().len() as u16 {
         client.forgotten(job, stage, 0, soon()).unwrap();
     }
-    let next = client.begin(2, &spec(5), soon()).unwrap();
+    let next = client.begin(&Caller::local(), 2, &spec(5), soon()).unwrap();
     while told.recv_deadline(soon()).unwrap() != Control::Admitted(next) {}
     assert!(told.recv_timeout(Duration::from_millis(2500)).is_err(), "all have forgotten");
     node.stop(soon()).unwrap();
@@ -198,14 +199,14 @@ fn a_client_that_is_away_is_not_waited_for() {
     let node = QueryNode::start(site.broker.clone(), &site.names, site.topology.clone(), options).unwrap();
     let (_listener, told) = site.listen();
     let client = site.client();
-    let job = client.begin(1, &spec(5), soon()).unwrap();
+    let job = client.begin(&Caller::local(), 1, &spec(5), soon()).unwrap();
     // While others are heard.
     let deadline = soon();
     while client.state(job, deadline).unwrap() != JobState::Cancelled {
         assert!(Instant::now() < deadline, "it is not cancelled");
     }
     while told.recv_deadline(soon()).unwrap() != Control::Ended(job) {}
-    let (_, errors) = client.describe(job, soon()).unwrap();
+    let (_, errors) = client.describe(&Caller::local(), job, soon()).unwrap();
     assert!(errors[0].text.contains("was away"), "{errors:?}");
     assert_eq!(node.errors(), errors);
 }
@@ -228,7 +229,7 @@ fn a_store_of_another_version_is_refused() {
     transaction.commit().unwrap();
     drop(database);
     let text = refusal(&site);
-    assert!(text.ends_with("version 1, only 2 is known"), "{text}");
+    assert!(text.ends_with("version 1, only 3 is known"), "{text}");
 }
 
 #[test]
@@ -237,9 +238,9 @@ fn a_damaged_store_is_refused_or_whole() {
     let client = site.client();
     let node = site.start().unwrap();
     for request in 0..4 {
-        client.begin(request, &spec(5), soon()).unwrap();
+        client.begin(&Caller::local(), request, &spec(5), soon()).unwrap();
     }
-    let jobs = client.list(soon()).unwrap();
+    let jobs = client.list(&Caller::local(), soon()).unwrap();
     drop(node);
     let whole = std::fs::read(site.file()).unwrap();
 
@@ -255,7 +256,7 @@ fn a_damaged_store_is_refused_or_whole() {
         std::fs::write(site.file(), &damaged).unwrap();
         if let Ok(node) = site.start() {
             // A byte that is not used, or one that the file has twice.
-            assert_eq!(client.list(soon()).unwrap(), jobs);
+            assert_eq!(client.list(&Caller::local(), soon()).unwrap(), jobs);
             node.stop(soon()).unwrap();
         }
     }

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use coffee_core::frame::JobId;
 use crossbeam_channel::{Receiver, select};
 
-use super::{News, ResultsStore};
+use super::{NODE, News, ResultsStore};
 use crate::{
     Stop,
     cluster::{Control, QueryCallError, QueryClient, QueryError, Teller},
     job::{JobState, now_ms},
     runner::StoreError,
+    trail::Trail,
 };
 
 /// What may wait to be told; what does not fit, others find out by asking.
@@ -67,10 +68,13 @@ impl Announcer<'_> {
     /// Tells that a job is complete; one that had ended otherwise before is dropped.
     fn complete(&self, job: JobId) -> Result<(), StoreError> {
         match self.query.complete(job, self.store.without(job)?, Instant::now() + CALL) {
-            Ok(JobState::Done) => self.store.told(job),
+            Ok(JobState::Done) => {
+                log::info!("{} all of its results are complete", Trail::node(job, NODE));
+                self.store.told(job)
+            }
             answer if is_over(&answer) => self.store.discard(job),
             answer => {
-                log::debug!("that job {job} is complete is told again: {answer:?}");
+                log::debug!("{} that it is complete is told again: {answer:?}", Trail::node(job, NODE));
                 Ok(())
             }
         }

@@ -8,6 +8,8 @@
 
 mod announcer;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod kept;
 mod service;
 mod store;
@@ -36,6 +38,7 @@ use crate::{
     cluster::{GRACE, JoinError, Known, Membership, Names, Teller},
     hold::Holder,
     runner::{Sharing, StoreError},
+    statistics::Statistics,
     store::Journal,
     worker::{ShardPlace, forget_ended, run_shard},
 };
@@ -59,6 +62,8 @@ pub struct ResultsOptions {
     pub pause: RetryPause,
     /// Where its loops are watched once it works.
     pub pulses: Pulses,
+    /// Where its work is counted.
+    pub statistics: Statistics,
 }
 
 /// The stages that a results node runs, by index: those that answer to clients. No worker node runs them.
@@ -152,11 +157,12 @@ impl ResultsNode<'_> {
 
     /// The one shard of a stage, and what is left of its journal.
     fn open_stage(&self, membership: &Arc<Membership>, stage: u16) -> Result<(ShardPlace, Journal), ResultsNodeError> {
-        let ResultsOptions { state, volatile, .. } = self.options;
+        let ResultsOptions { state, volatile, statistics, .. } = self.options;
         let name = self.topology.stage_name(stage).to_owned();
         let scratch = state.join(&name);
         let mut journal = if *volatile { Journal::volatile() } else { Journal::open(&scratch.join("journal"))? };
-        let place = ShardPlace { stage, shard: 0, name, scratch, pulse: Pulse::default() };
+        let counters = statistics.stage(self.topology, stage, 0);
+        let place = ShardPlace { stage, shard: 0, name, scratch, pulse: Pulse::default(), counters };
         forget_ended(membership, &place, &mut journal)?;
         Ok((place, journal))
     }

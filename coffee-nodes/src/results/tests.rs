@@ -22,11 +22,13 @@ use super::*;
 use crate::cluster::{QueryClient, declare_links};
 use crate::{
     RetryPause,
+    access::Caller,
     chunk::{chunk_frame, end_frame},
     cluster::{Control, Heard, Listener, ResultsError, ResultsReply, ResultsRequest},
     job::{JobSpec, JobState, Manifest, TableManifest},
     query::{QueryNode, QueryOptions},
     runner::Sender,
+    statistics::Statistics,
 };
 
 /// Far enough away that only a hang reaches it.
@@ -97,6 +99,7 @@ impl Site {
                 volatile: false,
                 pause: RetryPause::default(),
                 pulses: Pulses::default(),
+                statistics: Statistics::default(),
             },
         );
         let (tell, ready) = bounded(1);
@@ -111,8 +114,8 @@ impl Site {
         let table = |name: &str| TableManifest { name: name.into(), files: Vec::new() };
         let manifest = Manifest { chunk_bytes: 1 << 20, tables: vec![table("numbers"), table("words")] };
         let spec = JobSpec { parameters: vec![0], sinks: Sinks::ALL, strict: false, manifest };
-        let job = self.query.begin(request, &spec, soon()).unwrap();
-        self.query.attach(job, request, Some(&spec), soon()).unwrap().head
+        let job = self.query.begin(&Caller::local(), request, &spec, soon()).unwrap();
+        self.query.attach(&Caller::local(), job, request, Some(&spec), soon()).unwrap().head
     }
 
     /// Sends a source's rows, in chunks of 1,000, and its end, each frame twice.
@@ -256,7 +259,7 @@ fn a_cancelled_job_leaves_nothing(url: &str) {
     let job = head.job;
     site.send(&head, "numbers", &numbers());
     site.hear(vec![Control::Result { job, port: site.port("all-numbers") }]);
-    assert_eq!(site.query.cancel(job, soon()).unwrap(), JobState::Cancelled);
+    assert_eq!(site.query.cancel(&Caller::local(), job, soon()).unwrap(), JobState::Cancelled);
     // What comes late is dropped; the next job shows that it was looked at.
     site.send(&head, "words", &words());
     let next = site.begin(2);
@@ -273,13 +276,13 @@ fn a_node_of_another_topology_waits_while_a_job_lives(url: &str) {
     let site = Site::new(url);
     let start = || site.start_under(&testing::another_topology(), &site.broker);
     let done = site.begin(1).job;
-    site.query.cancel(done, soon()).unwrap();
+    site.query.cancel(&Caller::local(), done, soon()).unwrap();
     let lives = site.begin(2).job;
     let ((waiting, not_ready), (stopped, never)) = (start(), start());
     assert_eq!(not_ready.recv_timeout(Duration::from_secs(1)), Err(RecvTimeoutError::Timeout));
     stopped.stop();
     assert!(never.try_recv().is_err(), "also one that waits stops in order");
-    site.query.cancel(lives, soon()).unwrap();
+    site.query.cancel(&Caller::local(), lives, soon()).unwrap();
     not_ready.recv_deadline(soon()).unwrap();
     waiting.stop();
 }

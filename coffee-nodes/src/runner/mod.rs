@@ -36,6 +36,7 @@ use crate::{
     feed::FeedError,
     job::now_ms,
     store::{Work, is_passing},
+    trail::Trail,
 };
 
 /// How long an idle runner waits at most before it looks around: not a latency, as whatever comes ends the wait.
@@ -259,7 +260,12 @@ impl Runner<'_> {
         }
         let work = Work::frame(job, &body);
         if !is_deadly(self.jobs, work) {
-            return self.handle(Event::Delivery { tag, body }, Some(work));
+            let repeats = self.node.repeats();
+            self.handle(Event::Delivery { tag, body }, Some(work))?;
+            if self.node.repeats() > repeats {
+                log::debug!("{} a frame that was here before came again: dropped", Trail::node(job, self.jobs.name()));
+            }
+            return Ok(());
         }
         let reason = NodeError::Deadly(MOST_DEATHS).to_string();
         self.handle(Event::GivenUp { tag, body, reason }, None)
@@ -337,6 +343,8 @@ impl Runner<'_> {
         frame: &[u8],
     ) -> Result<(), RunnerError> {
         let (node, at_ms) = (self.jobs.name().to_owned(), now_ms());
+        let seq = losses.first().map(|loss| loss.seq);
+        log::info!("{} a dead letter is written: {reason}", Trail::node(job, &node).seq(seq));
         let letter = DeadLetter { node, at_ms, job, reason, losses, frame: frame.to_vec() };
         let body = letter.encode().map_err(TransportError::from)?;
         Ok(self.transport.publish(id, Target::DeadLetters, body)?)

@@ -11,6 +11,7 @@ mod run;
 mod submit;
 mod summary;
 mod tables;
+mod times;
 
 #[cfg(test)]
 mod tests;
@@ -21,4 +22,5 @@ pub use queries::{Queries, UnknownQuery};
 pub use request::{Request, check_parameters};
 pub use run::{RunOptions, run};
 pub use submit::{SubmitOptions, submit, upload};
-pub use summary::{MissingResult, OperatorSummary, ResultSummary, Summary, TableSummary};
+pub use summary::{MissingResult, OperatorSummary, ResultSummary, StageSummary, Summary, TableSummary};
+pub use times::Times;

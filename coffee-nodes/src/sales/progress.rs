@@ -5,12 +5,17 @@ use std::sync::{
     atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
+use parking_lot::Mutex;
+
+use crate::client::StageProgress;
+
 /// How far a run is, for whoever watches it from another thread.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     total: Arc<AtomicU64>,
     pub(super) read: Arc<AtomicU64>,
     waiting: Arc<AtomicU32>,
+    stages: Arc<Mutex<Vec<StageProgress>>>,
 }
 
 impl Progress {
@@ -27,6 +32,15 @@ impl Progress {
     /// How many jobs are before a submitted one, as the cluster said last; 0 for one that runs.
     pub fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How far the stages of a submitted job are, as the cluster said last; none where it has not said anything.
+    pub fn stages(&self) -> Vec<StageProgress> {
+        self.stages.lock().clone()
+    }
+
+    pub(super) fn set_stages(&self, stages: &[StageProgress]) {
+        *self.stages.lock() = stages.to_vec();
     }
 
     pub(super) fn set_total(&self, bytes: u64) {

@@ -109,6 +109,8 @@ impl<'a> Checked<'a> {
             rejected_unlisted: report.rejected_unlisted(),
             bytes: self.bytes(),
             elapsed: start.elapsed(),
+            times: None,
+            stages: Vec::new(),
         })
     }
 

@@ -8,11 +8,13 @@ use super::{
     Progress, Request, SalesError, Summary,
     error::{About, about},
     request::Checked,
+    summary::stages,
     tables,
 };
 use crate::{
     Stop,
     embedded::{Embedded, EmbeddedError},
+    statistics::Statistics,
 };
 
 /// What to run.
@@ -36,12 +38,17 @@ pub fn run(options: &RunOptions, progress: &Progress, stop: &Stop) -> Result<Sum
     let checked = Checked::new(&options.request, Some(&options.placement))?;
     let mut results = checked.results()?;
     progress.set_total(checked.bytes());
-    let engine = Embedded::new().threads(options.threads).scratch(&options.request.out).stop(stop.clone());
+    let statistics = Statistics::default();
+    let engine = Embedded::new()
+        .statistics(statistics.clone())
+        .threads(options.threads)
+        .scratch(&options.request.out)
+        .stop(stop.clone());
     let report = engine
         .progress(progress.read.clone())
         .run_with(&checked.job, &mut |piece| Ok(results.take(&piece)?))
         .map_err(|error| explain(error, &checked))?;
-    checked.finish(results, &report, start)
+    Ok(Summary { stages: stages(&statistics.loops()), ..checked.finish(results, &report, start)? })
 }
 
 /// Says a rejection in a strict run by its file.

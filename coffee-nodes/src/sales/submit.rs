@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use coffee_core::frame::JobId;
 
-use super::{MissingResult, Progress, Request, SalesError, Summary, request::Checked};
+use super::{MissingResult, Progress, Request, SalesError, StageSummary, Summary, request::Checked, times::Course};
 use crate::{
     Stop,
-    client::{Client, ClientOptions, Event},
+    client::{Client, ClientOptions, Event, StageProgress},
 };
 
 /// What to submit, and where.
@@ -35,22 +35,31 @@ pub fn submit(
     on_job: &mut dyn FnMut(JobId),
 ) -> Result<Summary, SalesError> {
     let start = Instant::now();
+    let mut course = Course::new(start);
     let checked = Checked::new(&options.request, None)?;
     let mut results = checked.results()?;
     progress.set_total(checked.bytes());
     let mut missing = Vec::new();
     let report = Client::new(options.client.clone()).submit(&checked.job, options.job, stop, &mut |event| {
         match event {
-            Event::Piece(piece) => results.take(&piece)?,
+            Event::Piece(piece) => {
+                course.came(piece.sink, Instant::now());
+                results.take(&piece)?;
+            }
             Event::NoResult { sink, reason } => {
                 results.give_up(sink);
                 missing.push(MissingResult { name: sink.to_owned(), reason: reason.to_string() });
             }
+            Event::Uploaded => course.uploaded(Instant::now()),
             other => show(&other, progress, on_job),
         }
         Ok(())
     })?;
-    let summary = Summary { missing, ..checked.finish(results, &report, start)? };
+    let summary = checked.finish(results, &report, start)?;
+    let times = Some(course.times(start + summary.elapsed));
+    let stages = progress.stages().into_iter().filter(|stage| !stage.busy.is_zero());
+    let stages = stages.map(|StageProgress { stage, busy, .. }| StageSummary { name: stage, busy }).collect();
+    let summary = Summary { missing, times, stages, ..summary };
     if summary.missing.is_empty() { Ok(summary) } else { Err(SalesError::NoResult(Box::new(summary))) }
 }
 
@@ -79,6 +88,7 @@ fn show(event: &Event<'_>, progress: &Progress, on_job: &mut dyn FnMut(JobId)) {
         Event::Begun(job) => on_job(*job),
         Event::Waiting { before } => progress.set_waiting(*before),
         Event::Sent { bytes } => progress.set_read(*bytes),
-        Event::Piece(_) | Event::NoResult { .. } => {}
+        Event::Stages(stages) => progress.set_stages(stages),
+        Event::Uploaded | Event::Piece(_) | Event::NoResult { .. } => {}
     }
 }

@@ -4,7 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use coffee_core::plan::Plan;
 
-use crate::{embedded::Report, input::Table};
+use super::Times;
+use crate::{embedded::Report, input::Table, statistics::LoopStatistics};
 
 /// A run's figures.
 #[derive(Clone, Debug)]
@@ -25,6 +26,10 @@ pub struct Summary {
     pub bytes: u64,
     /// Wall time.
     pub elapsed: Duration,
+    /// Where that went, of a submission.
+    pub times: Option<Times>,
+    /// By stage; none where nothing was heard of them.
+    pub stages: Vec<StageSummary>,
 }
 
 /// A table's figures.
@@ -49,6 +54,15 @@ pub struct OperatorSummary {
     pub rows_in: u64,
     /// Rows that went out.
     pub rows_out: u64,
+}
+
+/// A stage's figures: other than all others they depend on the placement, and on chance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageSummary {
+    /// The stage.
+    pub name: String,
+    /// Time of threads at work on it.
+    pub busy: Duration,
 }
 
 /// A result, and its first rows.
@@ -88,6 +102,11 @@ impl Summary {
         self.tables.iter().map(|table| table.rows).sum()
     }
 
+    /// Time of threads at work, of all stages.
+    pub fn busy(&self) -> Duration {
+        self.stages.iter().map(|stage| stage.busy).fold(Duration::ZERO, Duration::saturating_add)
+    }
+
     /// Rows read a second.
     pub fn rows_per_second(&self) -> f64 {
         self.rows() as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
@@ -106,6 +125,18 @@ pub(super) fn tables(plan: &Plan, report: &Report, read: &[Table]) -> Vec<TableS
         TableSummary { name: name.to_owned(), rows: read.rows_in, rejected: read.rejected + repeated, unmatched }
     };
     read.iter().map(table).collect()
+}
+
+/// Sums up by stage what its loops did, in the order in which they began to be counted.
+pub(super) fn stages(loops: &[LoopStatistics]) -> Vec<StageSummary> {
+    let mut stages: Vec<StageSummary> = Vec::new();
+    for LoopStatistics { stage, work, .. } in loops {
+        match stages.iter_mut().find(|known| known.name == *stage) {
+            Some(known) => known.busy = known.busy.saturating_add(work.busy()),
+            None => stages.push(StageSummary { name: stage.clone(), busy: work.busy() }),
+        }
+    }
+    stages
 }
 
 pub(super) fn operators(report: &Report) -> Vec<OperatorSummary> {

@@ -10,6 +10,7 @@ use coffee_core::{
 
 use super::{query::QueryDesk, shared::Shared, submitted::Submitted};
 use crate::{
+    access::Caller,
     cluster::{QueryReply, QueryRequest, ResultsReply},
     job::JobState,
     results::ResultsStore,
@@ -119,7 +120,9 @@ impl Client {
         }
         if self.submitted.may_be_cancelled && self.shared.once_in(60) {
             self.shared.note(|| format!("job {job} is cancelled"));
-            self.query.call(QueryRequest::Cancel { job }).map_err(|error| error.to_string())?;
+            self.query
+                .call(QueryRequest::Cancel { caller: Caller::local(), job })
+                .map_err(|error| error.to_string())?;
         }
         match self.query.state(job)? {
             JobState::Waiting { .. } => Ok(()),
@@ -134,12 +137,14 @@ impl Client {
     }
 
     fn begin(&mut self) -> Result<(), String> {
-        let request = QueryRequest::Begin { request: self.number as u128, spec: self.submitted.spec.clone() };
+        let (caller, spec) = (Caller::local(), self.submitted.spec.clone());
+        let request = QueryRequest::Begin { caller, request: self.number as u128, spec };
         let job = match self.query.call(request) {
             Ok(QueryReply::Begun(job)) => job,
             other => return Err(format!("asked for a job, the query node answered {other:?}")),
         };
-        let attach = QueryRequest::Attach { job, session: 1, spec: Some(self.submitted.spec.clone()) };
+        let (caller, spec) = (Caller::local(), Some(self.submitted.spec.clone()));
+        let attach = QueryRequest::Attach { caller, job, session: 1, spec };
         let Ok(QueryReply::Attached(attached)) = self.query.call(attach) else {
             return Err(format!("the query node does not take the client of job {job}"));
         };

@@ -21,7 +21,7 @@ use coffee_core::{
 };
 
 /// Work whose deaths are remembered; of more, the oldest is forgotten.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// Bytes of a frame behind its head that tell it from others.
 const TELLING: usize = 256;
@@ -97,7 +97,7 @@ impl Attempts {
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
             // Another process that counts there works at something else.
             file.try_lock()?;
-            Ok((read(&file)?, file))
+            Ok((deaths(&read(&file)?), file))
         });
         match opened {
             Ok((deaths, file)) => {
@@ -141,11 +141,7 @@ impl Attempts {
     }
 
     fn save(&mut self) {
-        let mut bytes = vec![0; WORK];
-        for (work, deaths) in &self.deaths {
-            bytes.extend_from_slice(&work.encode());
-            bytes.extend_from_slice(&deaths.to_le_bytes());
-        }
+        let bytes = file(&self.deaths);
         let length = bytes.len() as u64;
         self.note(&bytes);
         if let Some(file) = &self.file
@@ -165,8 +161,18 @@ impl Attempts {
     }
 }
 
-/// What was noted, with the death that ended the last life.
-fn read(file: &File) -> io::Result<Vec<(Work, u64)>> {
+/// What a file has that notes these deaths, and nothing that is worked at.
+pub(super) fn file(deaths: &[(Work, u64)]) -> Vec<u8> {
+    let mut bytes = vec![0; WORK];
+    for (work, deaths) in deaths {
+        bytes.extend_from_slice(&work.encode());
+        bytes.extend_from_slice(&deaths.to_le_bytes());
+    }
+    bytes
+}
+
+/// As much of a file as there may be in it.
+fn read(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; WORK + MOST * ENTRY];
     let mut length = 0;
     while let Some(rest) = bytes.get_mut(length..).filter(|rest| !rest.is_empty()) {
@@ -176,6 +182,11 @@ fn read(file: &File) -> io::Result<Vec<(Work, u64)>> {
         }
     }
     bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// What was noted, with the death that ended the last life.
+pub(super) fn deaths(bytes: &[u8]) -> Vec<(Work, u64)> {
     let (mark, entries) = bytes.split_at_checked(WORK).unwrap_or_default();
     let entry = |entry: &[u8]| {
         let (work, deaths) = entry.split_at_checked(WORK)?;
@@ -190,7 +201,7 @@ fn read(file: &File) -> io::Result<Vec<(Work, u64)>> {
         }
         deaths.push((died_in, before.saturating_add(1)));
     }
-    Ok(deaths)
+    deaths
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ mod attempts;
 #[cfg(test)]
 pub(crate) mod damage;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod journal;
 mod ledger;
 mod passing;

@@ -15,7 +15,10 @@ use super::{
     options::NodeCommand,
     table::{NodeLine, NodeRole, NodeState},
 };
-use crate::monitor::{self, End, MonitorId, SeatState};
+use crate::{
+    monitor::{self, End, MonitorId, SeatState},
+    orders::RESTARTED,
+};
 
 /// A node that has worked so long was started well.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -28,6 +31,8 @@ pub(super) struct Seat {
     pub process: Option<Process>,
     /// Tells its process from those before, and from any other in the cluster.
     pub life: u64,
+    /// How many processes it has had.
+    pub starts: u32,
     pub state: NodeState,
     /// What it said about itself when it first was ready.
     pub said: Option<String>,
@@ -46,6 +51,7 @@ impl Seat {
             monitor: node.monitor,
             process: None,
             life: 0,
+            starts: 0,
             state: NodeState::Starting,
             said: None,
             since: Instant::now(),
@@ -57,6 +63,7 @@ impl Seat {
     /// It has this process now.
     pub fn started(&mut self, process: Process, life: u64) {
         (self.process, self.life, self.again) = (Some(process), life, None);
+        self.starts = self.starts.saturating_add(1);
         (self.state, self.since) = (NodeState::Starting, Instant::now());
     }
 
@@ -68,7 +75,9 @@ impl Seat {
 
     /// Its process has ended, and was waited for: what follows.
     pub fn ended(&mut self, status: &io::Result<ExitStatus>) -> monitor::Next {
-        let by_itself = status.as_ref().is_ok_and(|status| status.code().is_some());
+        // Who restarts it on purpose is no sign that it fails.
+        let failed = |status: &ExitStatus| status.code().is_some_and(|code| code != i32::from(RESTARTED));
+        let by_itself = status.as_ref().is_ok_and(failed);
         let early = by_itself && (self.state == NodeState::Starting || self.since.elapsed() < SETTLED);
         self.end.early = if early { self.end.early.saturating_add(1) } else { 0 };
         (self.state, self.since) = (NodeState::Dead, Instant::now());

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     Stop,
     monitor::{LIFE_VARIABLE, MonitorId, Next, Order, new_life},
+    statistics::RESTARTS_VARIABLE,
 };
 
 /// How long all nodes together have to stop in order; then they are killed.
@@ -105,7 +106,7 @@ impl Supervisor<'_> {
         });
         command.envs(self.options.environment.iter().cloned());
         command.envs(seat.said.as_deref().map(self.options.again).unwrap_or_default());
-        command.env(LIFE_VARIABLE, life.to_string());
+        command.env(LIFE_VARIABLE, life.to_string()).env(RESTARTS_VARIABLE, seat.starts.to_string());
         let started = Log::open(&self.logs, &node.name)
             .and_then(|log| Process::start(&mut command, log, (&node.name, index, life), self.sender.clone()));
         let process = started.map_err(|source| UpError::Start { name: node.name.clone(), source })?;

@@ -52,10 +52,7 @@ fn halves(socket: TcpStream, session: Option<Session>, patience: Duration) -> Re
         Some(session) => Stream::encrypted(socket, session),
         None => Stream::plain(socket),
     };
-    let (mut sender, mut receiver) = (Sender::new(stream.clone()), Receiver::new(stream));
-    sender.set_patience(patience)?;
-    receiver.set_patience(patience)?;
-    Ok((sender, receiver))
+    Ok((Sender::new(stream.clone(), patience), Receiver::new(stream, patience)))
 }
 
 /// Says hello to the other side.
@@ -76,7 +73,7 @@ pub fn greet(sender: &mut Sender, receiver: &mut Receiver) -> Result<(), WireErr
     let (first, rest) = greeting.split_at_mut(1);
     until.read_exact(first)?;
     if *first == [ALERT] {
-        return Err(WireError::Protocol("it wants TLS")); // an alert is shorter than a greeting
+        return Err(WireError::WantsTls); // an alert is shorter than a greeting
     }
     until.read_exact(rest)?;
     let [magic @ .., low, high] = greeting;

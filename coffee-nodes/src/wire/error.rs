@@ -28,6 +28,9 @@ pub enum WireError {
     /// Not the name of a host, so no certificate can be for it.
     #[error("no certificate can be for {0:?}")]
     Name(String),
+    /// The other side takes encrypted connections alone, and this one is plain.
+    #[error("the other side wants TLS")]
+    WantsTls,
     /// What came is not this protocol.
     #[error("the other side does not speak this protocol: {0}")]
     Protocol(&'static str),

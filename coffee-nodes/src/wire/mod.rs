@@ -12,6 +12,8 @@
 
 mod connection;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod receiver;
 mod sender;
 mod stream;
@@ -30,6 +32,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bounded,
     job::{ErrorReport, JobSpec, JobState, JobSummary, Mark, Place},
+    orders::Order,
+    statistics::{self, FedWork, MOST_STAGES, Overview},
 };
 
 /// The version of the protocol.
@@ -39,8 +43,13 @@ pub const VERSION: u16 = 1;
 /// its sequences are bounded while they are decoded.
 pub const MAX_MESSAGE: u32 = (1 << 20) + (64 << 10);
 
+const _: () = assert!(statistics::MOST_BYTES + HEAD <= MAX_MESSAGE as usize, "an overview fits a message");
+
 /// No job has more results: a plan has at most 64 sinks, and rejected rows.
 const MAX_RESULTS: usize = 128;
+
+/// No node's name is longer, in bytes.
+const MAX_NODE: usize = 255;
 
 /// No payload is longer, in bytes: a chunk has to fit a frame.
 pub const MAX_PAYLOAD: u32 = 8 << 20;
@@ -118,6 +127,18 @@ pub enum ToGateway {
     },
     /// Answered by [`ToClient::Jobs`].
     List,
+    /// Answered by [`ToClient::Overview`].
+    Overview,
+    /// A node is to do something, for operators; answered by [`ToClient::Ordered`].
+    Order {
+        /// Its name.
+        #[serde(deserialize_with = "bounded::text::<_, MAX_NODE>")]
+        node: String,
+        /// Which of its lives: nothing is done by any other.
+        life: u64,
+        /// What.
+        order: Order,
+    },
     /// Answered by [`ToClient::Job`].
     Describe {
         /// The job.
@@ -191,6 +212,10 @@ pub enum ToClient {
         /// What was reported about it, oldest first.
         errors: Vec<ErrorReport>,
     },
+    /// The order is given; whether it is obeyed shows in the next overviews.
+    Ordered,
+    /// How the cluster is.
+    Overview(Box<Overview>),
     /// Asks whether the client is there; answered by [`ToGateway::Pong`].
     Ping,
     /// An answer to a ping.
@@ -201,6 +226,13 @@ pub enum ToClient {
         code: Refusal,
         /// Why, in words.
         text: String,
+    },
+    /// What was done so far for the job whose session this connection is, as the gateway has heard of it: said unasked, once a
+    /// second while it grows, and before [`Ended`](ToClient::Ended).
+    Work {
+        /// By stage, in the order of the topology.
+        #[serde(deserialize_with = "bounded::items::<_, _, MOST_STAGES>")]
+        stages: Vec<FedWork>,
     },
 }
 

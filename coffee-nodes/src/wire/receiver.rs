@@ -7,7 +7,11 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{HEAD, MAX_MESSAGE, MAX_PAYLOAD, WireError, stream::Stream, until::Until};
+use super::{
+    HEAD, MAX_MESSAGE, MAX_PAYLOAD, WireError,
+    stream::Stream,
+    until::{Patience, Until},
+};
 
 /// What is kept of a message's memory for the next one.
 const KEPT: usize = 64 << 10;
@@ -19,30 +23,34 @@ const FIRST_STEP: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Receiver {
     stream: Stream,
-    patience: Duration,
+    patience: Patience,
     limit: u32,
     /// A message's encoding.
     message: Vec<u8>,
+    /// Bytes of the last message, its payload aside.
+    length: u32,
     /// Bytes of the last message's payload that have not been taken.
     payload: u32,
 }
 
 impl Receiver {
-    pub(super) fn new(stream: Stream) -> Self {
-        Receiver { stream, patience: Duration::MAX, limit: MAX_MESSAGE, message: Vec::new(), payload: 0 }
+    pub(super) fn new(stream: Stream, patience: Duration) -> Self {
+        let (patience, message) = (Patience::Each(patience), Vec::new());
+        Receiver { stream, patience, limit: MAX_MESSAGE, message, length: 0, payload: 0 }
     }
 
-    pub(super) fn parts(&self) -> (&Stream, Duration) {
+    pub(super) fn parts(&self) -> (&Stream, Patience) {
         (&self.stream, self.patience)
     }
 
-    /// Sets how long to wait for a message, and again for the rest of one that has begun; at least a microsecond.
-    ///
-    /// # Errors
-    /// Where the system refuses.
-    pub fn set_patience(&mut self, patience: Duration) -> Result<(), WireError> {
-        self.patience = patience;
-        Ok(self.stream.set_read_timeout(patience)?)
+    /// Sets how long to wait for each message, and again for the rest of one that has begun.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = Patience::Each(patience);
+    }
+
+    /// Sets when all that is read has to be there, until a [patience](Self::set_patience) is set.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.patience = Patience::All(deadline);
     }
 
     /// Sets the most bytes of a message, at most [`MAX_MESSAGE`]: little, before it is known who the other side is.
@@ -70,6 +78,7 @@ impl Receiver {
         if length > self.limit || payload > MAX_PAYLOAD {
             return Err(WireError::Protocol("a message above its limit"));
         }
+        self.length = length;
         self.message.clear();
         append(until, &mut self.message, length as usize)?;
         let decoded = decode(&self.message);
@@ -77,6 +86,11 @@ impl Receiver {
         self.message.shrink_to(KEPT);
         self.payload = payload;
         Ok((decoded?, payload))
+    }
+
+    /// How many bytes the last message had, its payload aside.
+    pub fn length(&self) -> u32 {
+        self.length
     }
 
     /// Appends the last message's payload.
@@ -103,10 +117,7 @@ impl Receiver {
     pub fn drain(&mut self, wait: Duration) {
         let deadline = Instant::now() + wait;
         let mut passed_over = [0; 4096];
-        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            if self.stream.set_read_timeout(left).is_err() {
-                return;
-            }
+        loop {
             match self.stream.read(&mut passed_over, deadline) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(0) | Err(_) => return,
@@ -117,7 +128,7 @@ impl Receiver {
 
     /// The first bytes of a message's head: at least one.
     fn first(&mut self, head: &mut [u8; HEAD]) -> Result<usize, WireError> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = self.patience.deadline();
         loop {
             match self.stream.read(head, deadline) {
                 Ok(0) => return Err(WireError::Closed),

@@ -7,7 +7,11 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Breaker, HEAD, MAX_MESSAGE, MAX_PAYLOAD, WireError, stream::Stream, until::Until};
+use super::{
+    Breaker, HEAD, MAX_MESSAGE, MAX_PAYLOAD, WireError,
+    stream::Stream,
+    until::{Patience, Until},
+};
 
 /// What is put aside before it is written: many small messages become one write.
 const BUFFER: usize = 64 << 10;
@@ -16,26 +20,27 @@ const BUFFER: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Sender {
     stream: Stream,
-    patience: Duration,
+    patience: Patience,
     buffer: Vec<u8>,
 }
 
 impl Sender {
-    pub(super) fn new(stream: Stream) -> Self {
-        Sender { stream, patience: Duration::MAX, buffer: Vec::new() }
+    pub(super) fn new(stream: Stream, patience: Duration) -> Self {
+        Sender { stream, patience: Patience::Each(patience), buffer: Vec::new() }
     }
 
-    pub(super) fn parts(&self) -> (&Stream, Duration) {
+    pub(super) fn parts(&self) -> (&Stream, Patience) {
         (&self.stream, self.patience)
     }
 
-    /// Sets how long a write may take in all, at least a microsecond.
-    ///
-    /// # Errors
-    /// Where the system refuses.
-    pub fn set_patience(&mut self, patience: Duration) -> Result<(), WireError> {
-        self.patience = patience;
-        Ok(self.stream.set_write_timeout(patience)?)
+    /// Sets how long each write may take in all.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = Patience::Each(patience);
+    }
+
+    /// Sets when all writes have to be done, until a [patience](Self::set_patience) is set.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.patience = Patience::All(deadline);
     }
 
     /// Puts a message aside, to be written by the next [`flush`](Self::flush) or when there are many.
@@ -75,7 +80,7 @@ impl Sender {
     /// Where the connection is of no more use.
     pub fn finish(&mut self) -> Result<(), WireError> {
         self.flush()?;
-        Ok(self.stream.finish(Instant::now() + self.patience)?)
+        Ok(self.stream.finish(self.patience.deadline())?)
     }
 
     /// Ends the connection, both ways: whoever waits on the other half returns.

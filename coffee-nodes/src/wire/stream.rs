@@ -1,13 +1,16 @@
 //! What a connection's bytes go through: a socket, plain or encrypted, that both halves share.
 
 use std::{
-    io,
+    io::{self, Read, Write},
     net::{Shutdown, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::tls::Session;
+
+/// The least that the system can wait: it takes less for no bound at all.
+const LEAST: Duration = Duration::from_micros(1);
 
 /// The socket. Of its clones one reads and one writes.
 #[derive(Clone, Debug)]
@@ -26,19 +29,18 @@ impl Stream {
         Stream { socket: Arc::new(socket), session: Some(Arc::new(session)) }
     }
 
-    /// Waits for some bytes; 0 is the end. Encrypted bytes may come and make none: so there is a deadline, but a call that waits in
-    /// the system then ends with the socket's own timeout.
+    /// Waits for some bytes until the deadline; 0 is the end.
     pub fn read(&self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
         match &self.session {
-            None => io::Read::read(&mut &*self.socket, buffer),
+            None => read(&self.socket, buffer, deadline),
             Some(session) => session.read(&self.socket, buffer, deadline),
         }
     }
 
-    /// Writes some of the bytes; the deadline is as of [`read`](Self::read).
+    /// Writes some of the bytes, until the deadline.
     pub fn write(&self, bytes: &[u8], deadline: Instant) -> io::Result<usize> {
         match &self.session {
-            None => io::Write::write(&mut &*self.socket, bytes),
+            None => write(&self.socket, bytes, deadline),
             Some(session) => session.write(&self.socket, bytes, deadline),
         }
     }
@@ -56,17 +58,22 @@ impl Stream {
         // One that is gone already is as good.
         let _ = self.socket.shutdown(Shutdown::Both);
     }
-
-    pub fn set_read_timeout(&self, wait: Duration) -> io::Result<()> {
-        self.socket.set_read_timeout(Some(wait))
-    }
-
-    pub fn set_write_timeout(&self, wait: Duration) -> io::Result<()> {
-        self.socket.set_write_timeout(Some(wait))
-    }
 }
 
-/// An error of a socket's call once the deadline has passed.
-pub(super) fn in_time(deadline: Instant) -> io::Result<()> {
-    if Instant::now() > deadline { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+/// Waits for some bytes of a socket until the deadline.
+pub(super) fn read(mut socket: &TcpStream, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
+    socket.set_read_timeout(Some(left(deadline)?))?;
+    socket.read(buffer)
+}
+
+/// Waits until a socket takes some of the bytes, until the deadline.
+pub(super) fn write(mut socket: &TcpStream, bytes: &[u8], deadline: Instant) -> io::Result<usize> {
+    socket.set_write_timeout(Some(left(deadline)?))?;
+    socket.write(bytes)
+}
+
+/// The time until a deadline: some, or an error once it has passed.
+fn left(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left.max(LEAST)) }
 }

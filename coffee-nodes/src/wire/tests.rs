@@ -161,6 +161,27 @@ fn who_trickles_a_message_or_payload_or_greeting_is_cut_off() {
 }
 
 #[test]
+fn a_deadline_stands_for_all_messages_until_there_is_patience_again() {
+    let (mut raw, mut sender, mut receiver) = pair(long());
+    let begin = Instant::now();
+    receiver.set_deadline(begin + PATIENCE);
+    sender.set_deadline(begin);
+    let ping = [1, 0, 0, 0, 0, 0, 0, 0, 7];
+    let error = loop {
+        raw.write_all(&ping).unwrap();
+        match receiver.next::<ToGateway>() {
+            Ok(_) => thread::sleep(PATIENCE / 8),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, WireError::Silent), "{error}");
+    assert!(begin.elapsed() < 3 * PATIENCE, "{:?}", begin.elapsed());
+    assert!(matches!(sender.send(&ToClient::Pong, &[]), Err(WireError::Silent)));
+    receiver.set_patience(long());
+    assert!(receiver.next::<ToGateway>().is_ok());
+}
+
+#[test]
 fn who_does_not_read_is_cut_off() {
     let (raw, mut sender, _receiver) = pair(PATIENCE);
     let begin = Instant::now();

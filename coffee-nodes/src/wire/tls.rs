@@ -14,7 +14,7 @@ use coffee_mom::tls::TlsConfig;
 use parking_lot::{Mutex, MutexGuard};
 use rustls::{ClientConnection, Connection, ServerConfig, ServerConnection, pki_types::ServerName};
 
-use super::{WireError, stream::in_time};
+use super::{WireError, stream};
 
 /// Bytes that are taken from the socket at once: a record or so.
 const RECORD: usize = 16 << 10;
@@ -72,8 +72,7 @@ impl Session {
             let opened = opened?;
             answered?;
             if !opened {
-                in_time(deadline)?;
-                arrived.fetch(socket)?;
+                arrived.fetch(socket, deadline)?;
             }
         }
     }
@@ -118,10 +117,9 @@ impl Session {
     }
 }
 
-fn write_all(mut socket: &TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+fn write_all(socket: &TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
     while !bytes.is_empty() {
-        in_time(deadline)?;
-        match socket.write(bytes) {
+        match stream::write(socket, bytes, deadline) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -145,8 +143,8 @@ impl Arrived {
     }
 
     /// Waits for more. Who ends a session in order says so within it, and not by the end of the socket.
-    fn fetch(&mut self, mut socket: &TcpStream) -> io::Result<()> {
-        let length = socket.read(&mut self.bytes)?;
+    fn fetch(&mut self, socket: &TcpStream, deadline: Instant) -> io::Result<()> {
+        let length = stream::read(socket, &mut self.bytes, deadline)?;
         self.rest = 0..length;
         if length == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }

@@ -7,9 +7,10 @@
 //! ```
 
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod replicas;
 mod shard;
-mod tally;
 
 pub use error::WorkerError;
 pub(crate) use shard::forget_ended;
@@ -29,6 +30,7 @@ use crate::{
     cluster::{JoinError, Membership, Names},
     hold::Holder,
     runner::{self, Sharing, Volatile},
+    statistics::{Counted, Statistics},
     store::Journal,
 };
 
@@ -47,6 +49,8 @@ pub struct WorkerOptions {
     pub pause: RetryPause,
     /// Where its loop is watched once it works.
     pub pulses: Pulses,
+    /// Where its work is counted.
+    pub statistics: Statistics,
 }
 
 /// Runs a worker node until `stop`, which ends it gracefully: what is in hand is answered and acked. `ready` is called once
@@ -105,10 +109,11 @@ impl Worker<'_> {
     }
 
     fn shard(&self, membership: &Arc<Membership>, ready: &mut dyn FnMut()) -> Result<(), WorkerError> {
-        let WorkerOptions { index, state, volatile, pulses, .. } = self.options;
+        let WorkerOptions { index, state, volatile, pulses, statistics, .. } = self.options;
         let mut journal = if *volatile { Journal::volatile() } else { Journal::open(&state.join("journal"))? };
         let (name, scratch, pulse) = (self.node.to_owned(), state.clone(), Pulse::default());
-        let place = ShardPlace { stage: self.at, shard: *index, name, scratch, pulse: pulse.clone() };
+        let counters = statistics.stage(self.topology, self.at, *index);
+        let place = ShardPlace { stage: self.at, shard: *index, name, scratch, pulse: pulse.clone(), counters };
         forget_ended(membership, &place, &mut journal)?;
         let target = Target::Stage { stage: self.at, shard: *index };
         let mut transport = membership.transport(target, Sharing::Alone)?.pulse(pulse.clone());
@@ -118,11 +123,13 @@ impl Worker<'_> {
     }
 
     fn replica(&self, membership: &Arc<Membership>, replicas: u16, ready: &mut dyn FnMut()) -> Result<(), WorkerError> {
-        let WorkerOptions { stage, state, pulses, .. } = self.options;
+        let WorkerOptions { stage, state, pulses, statistics, .. } = self.options;
         let pulse = Pulse::default();
-        let rounds = Replicas::join(self.broker, &self.names.replicas(stage)?, stage, replicas)?;
+        let counters = statistics.stage(self.topology, self.at, 0);
+        let rounds = Replicas::join(self.broker, &self.names.replicas(stage)?, (stage, replicas), counters.clone())?;
         let consuming = membership.transport(Target::Stage { stage: self.at, shard: 0 }, Sharing::Shared)?;
         let mut transport = rounds.around(consuming.pulse(pulse.clone()));
+        let mut transport = Counted::new(&mut transport, &counters).ends(rounds.ends());
         let jobs = membership.node(self.node, None).pulse(pulse.clone());
         let mut jobs = jobs.counting_deaths(&state.join("attempts"));
         pulses.watch(self.node, &pulse);

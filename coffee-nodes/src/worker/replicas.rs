@@ -18,15 +18,14 @@ use coffee_mom::{Broker, Consumer, Name};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    WorkerError,
-    tally::{Tallies, Tally},
-};
+use super::WorkerError;
 use crate::{
     Stop,
     cluster::{Teller, listen_to},
     runner::{Incoming, Transport, TransportError},
+    statistics::{Counters, Work},
     threads::Threads,
+    trail::Trail,
     unique::unique,
 };
 
@@ -41,81 +40,76 @@ const WAITING: usize = 256;
 
 /// What replicas say to each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Said {
+pub(super) enum Said {
     /// A stream has ended: what has each done?
     EndSeen { round: u128, job: JobId },
     /// One replica's counts.
-    Stats { round: u128, replica: u128, tally: Tally },
+    Stats { round: u128, replica: u128, work: Work },
     /// The round is over: all let go of the job, until more of it comes.
     StageDone { job: JobId },
 }
 
 /// Takes part in the rounds of a stage, on a thread, `replicas`, that ends when this is dropped.
 pub(super) struct Replicas {
-    tallies: Tallies,
     ends: Sender<(JobId, Stream)>,
     released: Receiver<JobId>,
     _thread: Threads,
 }
 
 impl Replicas {
-    /// Joins the rounds of `stage`, which has so many replicas.
-    pub fn join(broker: &Arc<dyn Broker>, exchange: &Name, stage: &str, replicas: u16) -> Result<Self, WorkerError> {
+    /// Joins the rounds of a stage, which has so many replicas; what this one does is counted there.
+    pub fn join(
+        broker: &Arc<dyn Broker>,
+        exchange: &Name,
+        (stage, replicas): (&str, u16),
+        counters: Arc<Counters>,
+    ) -> Result<Self, WorkerError> {
         let consumer = listen_to(&**broker, exchange)?;
         let teller = Teller::new(&**broker, exchange)?;
-        let tallies = Tallies::default();
         let ((ends, ended), (releases, released)) = (bounded(WAITING), bounded(WAITING));
         let rounds = Rounds {
             stage: stage.to_owned(),
             replicas: replicas.into(),
             me: unique(),
-            tallies: tallies.clone(),
+            counters,
             releases,
             teller,
             open: BTreeMap::new(),
         };
         let thread = Threads::default();
         thread.start("replicas", move |stop| rounds.run(consumer, &ended, stop)).map_err(WorkerError::Thread)?;
-        Ok(Replicas { tallies, ends, released, _thread: thread })
+        Ok(Replicas { ends, released, _thread: thread })
     }
 
-    /// A transport whose frames are counted, and which hears what to let go of.
-    pub fn around<T: Transport>(&self, transport: T) -> Counted<'_, T> {
-        Counted { replicas: self, transport }
+    /// Where it is said which streams have ended.
+    pub fn ends(&self) -> &Sender<(JobId, Stream)> {
+        &self.ends
+    }
+
+    /// A transport which hears what to let go of.
+    pub fn around<T: Transport>(&self, transport: T) -> Releasing<'_, T> {
+        Releasing { replicas: self, transport }
     }
 }
 
 /// A replica's transport.
-pub(super) struct Counted<'a, T> {
+pub(super) struct Releasing<'a, T> {
     replicas: &'a Replicas,
     transport: T,
 }
 
-impl<T: Transport> Transport for Counted<'_, T> {
+impl<T: Transport> Transport for Releasing<'_, T> {
     fn next(&mut self, wait: Duration) -> Result<Incoming, TransportError> {
-        let Replicas { tallies, ends, released, .. } = self.replicas;
         let incoming = self.transport.next(wait)?;
-        match &incoming {
-            Incoming::Nothing => {
-                if let Ok(job) = released.try_recv() {
-                    return Ok(Incoming::Released(job));
-                }
-            }
-            Incoming::Delivery(_, body) => {
-                if let Some((job, ended)) = tallies.took(body) {
-                    for stream in ended {
-                        let _ = ends.try_send((job, stream)); // full: the log lacks a line
-                    }
-                }
-            }
-            Incoming::Ended(job) => tallies.forget(*job),
-            Incoming::Confirmed(_) | Incoming::Released(_) | Incoming::End => {}
+        if matches!(incoming, Incoming::Nothing)
+            && let Ok(job) = self.replicas.released.try_recv()
+        {
+            return Ok(Incoming::Released(job));
         }
         Ok(incoming)
     }
 
     fn publish(&mut self, id: PublishId, to: Target, body: Bytes) -> Result<(), TransportError> {
-        self.replicas.tallies.sends(&body);
         self.transport.publish(id, to, body)
     }
 
@@ -129,7 +123,7 @@ struct Rounds {
     stage: String,
     replicas: usize,
     me: u128,
-    tallies: Tallies,
+    counters: Arc<Counters>,
     releases: Sender<JobId>,
     teller: Teller,
     /// Those that this replica began.
@@ -141,7 +135,7 @@ struct Round {
     stream: Stream,
     until: Instant,
     answered: BTreeSet<u128>,
-    sum: Tally,
+    sum: Work,
 }
 
 impl Rounds {
@@ -163,6 +157,7 @@ impl Rounds {
                     Ok((job, stream)) => self.begin(job, stream),
                     Err(_) => return,
                 },
+                recv(self.teller.settled()) -> settled => if settled.is_err() { return },
                 recv(stop.receiver()) -> _ => return,
                 default(until.saturating_duration_since(Instant::now())) => {}
             }
@@ -172,7 +167,7 @@ impl Rounds {
 
     fn begin(&mut self, job: JobId, stream: Stream) {
         let (round, until) = (unique(), Instant::now() + ROUND);
-        let (answered, sum) = (BTreeSet::new(), Tally::default());
+        let (answered, sum) = (BTreeSet::new(), Work::default());
         self.open.insert(round, Round { job, stream, until, answered, sum });
         self.teller.tell(&Said::EndSeen { round, job }, PATIENCE);
     }
@@ -180,16 +175,15 @@ impl Rounds {
     fn hear(&mut self, said: Said) {
         match said {
             Said::EndSeen { round, job } => {
-                self.teller.tell(&Said::Stats { round, replica: self.me, tally: self.tallies.of(job) }, PATIENCE);
+                self.teller.tell(&Said::Stats { round, replica: self.me, work: self.counters.of(job) }, PATIENCE);
             }
-            Said::Stats { round, replica, tally } => {
+            Said::Stats { round, replica, work } => {
                 if let Some(round) = self.open.get_mut(&round).filter(|round| !round.answered.contains(&replica)) {
                     round.answered.insert(replica);
-                    round.sum += tally;
+                    round.sum += work;
                 }
             }
             Said::StageDone { job } => {
-                self.tallies.forget(job);
                 let _ = self.releases.try_send(job); // full: it goes with its end
             }
         }
@@ -200,11 +194,12 @@ impl Rounds {
         let (now, all) = (Instant::now(), self.replicas);
         let over = self.open.extract_if(.., |_, round| round.answered.len() >= all || round.until <= now);
         for (_, Round { job, stream, answered, sum, .. }) in over.collect::<Vec<_>>() {
-            let Tally { batches, rows, parts, passed } = sum;
-            let (stage, answers) = (&self.stage, answered.len());
+            let Work { batches, rows, parts, passed, .. } = sum;
+            let answers = answered.len();
             log::info!(
-                "stage {stage} has the end of stream {}.{} of job {job}: {answers} of {all} replicas took {batches} \
-                 batches with {rows} rows and passed on {parts} with {passed}",
+                "{} the end of stream {}.{} is here: {answers} of {all} replicas took {batches} batches with {rows} rows \
+                 and passed on {parts} with {passed}",
+                Trail::stage(job, &self.stage),
                 stream.origin,
                 stream.shard,
             );

@@ -1,9 +1,10 @@
 //! One shard of a stateful stage, with the state that it had before.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use coffee_core::{
     exec::Scratch,
+    frame::JobId,
     node::{Event, Failure, Node, NodeError, Record, ShardNode},
     plan::Topology,
 };
@@ -13,7 +14,9 @@ use crate::{
     FileScratch, Pulse,
     cluster::{Keeps, Known, Membership, NodeJobs},
     runner::{self, Jobs, MOST_DEATHS, Transport},
+    statistics::{Counted, CountedStore, Counters},
     store::{Journal, Work},
+    trail::Trail,
 };
 
 /// Which shard, and what is its own.
@@ -29,6 +32,8 @@ pub struct ShardPlace {
     pub scratch: PathBuf,
     /// Beats while it works; the same as its transport's.
     pub pulse: Pulse,
+    /// Where its work is counted.
+    pub counters: Arc<Counters>,
 }
 
 /// Restores a shard from its journal and runs it until its transport ends.
@@ -48,7 +53,9 @@ pub fn run_shard(
     let mut node = ShardNode::new(topology.clone(), place.stage, place.shard, make).giving_up();
     unless_stopped(jobs.returned())?;
     unless_stopped(restore(&mut node, journal, &mut jobs, &place.pulse))?;
-    unless_stopped(runner::run(&mut node, transport, journal, &mut jobs))
+    let mut transport = Counted::new(transport, &place.counters);
+    let mut store = CountedStore { store: journal, counters: &place.counters };
+    unless_stopped(runner::run(&mut node, &mut transport, &mut store, &mut jobs))
 }
 
 /// Deletes what the journal has of jobs that ended while the shard was away.
@@ -91,10 +98,11 @@ fn restore(
     jobs: &mut NodeJobs,
     pulse: &Pulse,
 ) -> Result<(), runner::RunnerError> {
-    let mut failures = Vec::new();
+    let (mut failures, mut restored) = (Vec::new(), BTreeMap::<JobId, u64>::new());
     journal.restore(&mut |record| {
         pulse.beat();
         let job = record.job();
+        *restored.entry(job).or_default() += 1;
         if failures.iter().any(|(failed, _)| *failed == job) {
             return Ok(());
         }
@@ -103,6 +111,9 @@ fn restore(
         }
         Ok(())
     })?;
+    for (job, records) in restored {
+        log::info!("{} goes on with {records} records of an earlier life", Trail::node(job, jobs.name()));
+    }
     for (job, failure) in failures {
         if runner::is_of_the_node(&failure.error) {
             return Err(failure.error.into()); // with its own topology, or with room, the job goes on

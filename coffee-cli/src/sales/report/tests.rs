@@ -34,6 +34,8 @@ fn finished(results: &[(&str, &str)]) -> (TempDir, Summary) {
         rejected_unlisted: 0,
         bytes: 1_000_000,
         elapsed: Duration::from_millis(500),
+        times: None,
+        stages: Vec::new(),
     };
     (folder, summary)
 }

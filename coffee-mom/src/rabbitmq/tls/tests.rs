@@ -11,7 +11,7 @@ use socket2::SockRef;
 use super::*;
 use crate::rabbitmq::failure::Retry;
 use crate::rabbitmq::socket::Socket;
-use crate::tls::{Identity, TlsError, TlsServerConfig};
+use crate::tls::{FileFault, Identity, TlsError, TlsServerConfig};
 
 #[path = "../../../tests/support/certificates.rs"]
 mod files;
@@ -198,12 +198,14 @@ fn files_that_are_no_certificates_are_named() {
     let certificates = Certificates::new("files");
     let key = certificates.client.key.clone();
     let missing = certificates.missing();
-    for (config, path) in [
-        (client(&certificates).authority(&missing), &missing),
-        (client(&certificates).authority(&key), &key),
-        (client(&certificates).identity(&certificates.client.certificate, &missing), &missing),
+    let (shown, absent) = (&certificates.client.certificate, FileFault::Unreadable(io::ErrorKind::NotFound));
+    for (config, path, fault) in [
+        (client(&certificates).authority(&missing), &missing, absent),
+        (client(&certificates).authority(&key), &key, FileFault::Nothing),
+        (client(&certificates).identity(shown, &missing), &missing, absent),
+        (client(&certificates).identity(shown, shown), shown, FileFault::Nothing),
     ] {
-        assert_eq!(failure(&config, &certificates), Failure::TlsConfig(TlsError::File { path: path.clone() }));
+        assert_eq!(failure(&config, &certificates), Failure::TlsConfig(TlsError::File { path: path.clone(), fault }));
     }
 }
 

@@ -42,6 +42,8 @@
 
 mod client;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(in crate::rpc) mod fuzzing;
 mod host;
 mod keeper;
 mod moves;

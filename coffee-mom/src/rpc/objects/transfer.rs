@@ -9,6 +9,8 @@ use crate::rpc::wire::{OBJECT, int, number, text};
 
 const NEWS: &str = "rpc-host";
 const VERSION: &str = "rpc-version";
+#[cfg(feature = "fuzzing")]
+pub(in crate::rpc) const HEADERS: [&str; 2] = [NEWS, VERSION];
 
 /// An object that moves: its own bytes, and the calls that it has executed (`Calls` is a table, owned or borrowed).
 #[derive(Serialize, Deserialize)]

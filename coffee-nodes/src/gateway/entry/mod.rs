@@ -17,7 +17,7 @@ use coffee_mom::Broker;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::{registry::Registry, session::Ticket};
-use crate::{Pulses, Stop, runner::Links};
+use crate::{Pulses, Stop, runner::Links, statistics::Counters};
 
 /// A frame of a chunk, or of a table's end, on its way to an entry thread.
 pub(super) struct Chunk {
@@ -74,6 +74,8 @@ pub(super) struct Entry {
     pub registry: Arc<Registry>,
     /// Where each thread is watched.
     pub pulses: Pulses,
+    /// Where their work is counted.
+    pub counters: Arc<Counters>,
     /// Once triggered a thread ends when it has nothing in hand.
     pub drain: Stop,
     /// Once triggered a thread ends.

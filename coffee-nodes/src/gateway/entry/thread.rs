@@ -18,6 +18,7 @@ use crate::{
     gateway::registry::Registry,
     job::ErrorReport,
     runner::{self, Jobs, RunnerError, TransportError, Volatile},
+    statistics::Counted,
     store::Attempts,
 };
 
@@ -56,7 +57,7 @@ impl EntryThread {
     }
 
     fn live(&self, attempts: &mut Attempts) -> Result<(), Broken> {
-        let Entry { name, topology, registry, pulses, stop, .. } = &self.entry;
+        let Entry { name, topology, registry, pulses, counters, stop, .. } = &self.entry;
         if stop.is_triggered() {
             return Ok(());
         }
@@ -66,7 +67,7 @@ impl EntryThread {
         let mut node = EntryNode::new(topology.clone()).giving_up();
         let mut jobs = ClientsJobs { name, registry, attempts };
         // What a panicking operator leaves behind is not used again.
-        let run = || runner::run(&mut node, &mut transport, &mut Volatile, &mut jobs);
+        let run = || runner::run(&mut node, &mut Counted::new(&mut transport, counters), &mut Volatile, &mut jobs);
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(()) | Err(RunnerError::Transport(TransportError::Stopped))) => Ok(()),
             Ok(Err(error)) => {

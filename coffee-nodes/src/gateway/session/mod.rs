@@ -1,6 +1,8 @@
 //! One client's upload of one job: what is in hand, what is confirmed, and how it ends. Shared by the connection's
 //! threads, the entry threads and the control thread, none of which waits for another in here.
 
+mod expected;
+mod inputs;
 mod lease;
 mod news;
 mod progress;
@@ -15,30 +17,30 @@ use std::{
 };
 
 use coffee_core::{
-    frame::{ChunkMeta, JobHead, JobId},
-    plan::{SourceInfo, Topology},
+    frame::{JobHead, JobId},
+    plan::{Job, SourceInfo, Topology},
 };
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
-use self::progress::Progress;
+use self::{inputs::Inputs, progress::Progress};
 use super::refused::Refused;
 use crate::{
     Stop,
     cluster::Attached,
     job::{ErrorReport, JobState, Manifest, Mark, Place},
+    statistics::{FedWork, StageWork},
     wire::{Refusal, WINDOW},
 };
-
-/// No file has more lines or bytes: so nothing that counts on from there overflows.
-const MAX_LINE: u64 = 1 << 53;
 
 /// A session of a job.
 pub(super) struct Session {
     head: JobHead,
+    own: bool,
     epoch: u64,
     manifest: Manifest,
     /// By table: the source that it feeds.
     sources: Vec<SourceInfo>,
+    inputs: Inputs,
     state: Mutex<State>,
     /// Wakes the thread that writes to the client.
     news: Sender<()>,
@@ -51,6 +53,8 @@ struct State {
     tables: Vec<Table>,
     /// What the client was told of the phase.
     told: Told,
+    /// What was done for the job, and whether its client is to be told.
+    work: (Vec<FedWork>, bool),
     /// Whether the job's results are asked for on the same connection, which then tells how the job ended.
     results_asked: bool,
     /// Why the job can't go on: the query node has to be told.
@@ -74,6 +78,8 @@ enum Phase {
 
 struct Table {
     progress: Progress,
+    /// The most bytes that its chunks have, by the manifest.
+    most_bytes: u64,
     /// The mark that the client knows; `None` where it is to be told again.
     told: Option<Mark>,
     /// The mark that the query node knows.
@@ -94,7 +100,7 @@ impl Session {
     /// # Errors
     /// Where this gateway's topology is not the job's.
     pub fn new(attached: Attached, topology: &Topology, news: Sender<()>) -> Result<Self, Refused> {
-        let Attached { head, spec, epoch, marks, state } = attached;
+        let Attached { head, spec, own, epoch, marks, state } = attached;
         if head.topology != topology.version() {
             return Err(Refused::unavailable("the job is of another topology than this gateway's"));
         }
@@ -104,16 +110,20 @@ impl Session {
         let Some(sources) = sources else {
             return Err(Refused::new(Refusal::Invalid, "the manifest has a table that is no source of the plan"));
         };
-        let tables = (0..sources.len()).map(|at| {
+        let job = Job::new(topology, &head).map_err(|error| Refused::new(Refusal::Invalid, error.to_string()))?;
+        let inputs = Inputs::new(topology, &job, &sources);
+        let tables = spec.manifest.tables.iter().enumerate().map(|(at, table)| {
             let known = marks.iter().find(|mark| usize::from(mark.table) == at).copied();
             let mark = known.unwrap_or(Mark { table: at as u16, ..Mark::default() });
-            Table { progress: Progress::new(mark), told: Some(mark), saved: mark }
+            let most_bytes = table.most_bytes();
+            Table { progress: Progress::new(mark), most_bytes, told: Some(mark), saved: mark }
         });
         let ended = state.is_ended();
         let mut state = State {
             phase: Phase::of(state),
             tables: tables.collect(),
             told: Told::Nothing,
+            work: (Vec::new(), false),
             results_asked: false,
             failure: None,
             left: false,
@@ -124,8 +134,8 @@ impl Session {
         if ended {
             state.give_marks_up(); // an earlier session knows them better
         }
-        let session =
-            Session { head, epoch, manifest: spec.manifest, sources, state: Mutex::new(state), news, room: bounded(1) };
+        let (manifest, state) = (spec.manifest, Mutex::new(state));
+        let session = Session { head, own, epoch, manifest, sources, inputs, state, news, room: bounded(1) };
         session.wake();
         Ok(session)
     }
@@ -134,60 +144,14 @@ impl Session {
         self.head.job
     }
 
+    /// Whether the job is the client's own: of one that has ended, an operator has a session as well.
+    pub fn is_own(&self) -> bool {
+        self.own
+    }
+
     /// What the job's frames say of it.
     pub fn head(&self) -> &JobHead {
         &self.head
-    }
-
-    /// Checks that a chunk is the next of its table. `None`: the job has ended, and nothing of it is needed any more.
-    ///
-    /// # Errors
-    /// Where the protocol does not allow it.
-    pub fn expect_chunk(
-        &self,
-        table: u16,
-        seq: u64,
-        at: Place,
-        bytes: u32,
-    ) -> Result<Option<(&SourceInfo, ChunkMeta<'_>)>, Refused> {
-        let place = usize::from(table);
-        let file = self.manifest.tables.get(place).and_then(|table| table.files.get(at.file as usize));
-        let (Some(source), Some(file)) = (self.sources.get(place), file) else {
-            return Err(Refused::protocol("a chunk of a table or file that the manifest does not have"));
-        };
-        if bytes > self.manifest.chunk_bytes || at.line > MAX_LINE || at.offset > MAX_LINE {
-            return Err(Refused::protocol("a chunk that is no part of any file that the manifest may have"));
-        }
-        let meta = ChunkMeta { file: at.file, first_line: at.line, header: &file.header };
-        let next = self.expect(table, Progress::expects_chunk)?;
-        match next {
-            Next::NotNeeded => Ok(None),
-            Next::Number(number) if number == seq && at.line > 0 => Ok(Some((source, meta))),
-            _ => Err(Refused::protocol("a chunk that is not the next of its table")),
-        }
-    }
-
-    /// Checks that a table has as many chunks as its client says. `None`: as for [`expect_chunk`](Self::expect_chunk).
-    ///
-    /// # Errors
-    /// Where the protocol does not allow it.
-    pub fn expect_end(&self, table: u16, chunks: u64) -> Result<Option<&SourceInfo>, Refused> {
-        let next = self.expect(table, Progress::expects_end)?;
-        match (next, self.sources.get(usize::from(table))) {
-            (Next::NotNeeded, _) => Ok(None),
-            (Next::Number(number), Some(source)) if number == chunks => Ok(Some(source)),
-            _ => Err(Refused::protocol("a table's end that is not behind its last chunk")),
-        }
-    }
-
-    fn expect(&self, table: u16, number: impl FnOnce(&Progress) -> Option<u64>) -> Result<Next, Refused> {
-        let state = self.state();
-        match (&state.phase, state.tables.get(usize::from(table))) {
-            (Phase::Waiting { .. }, _) => Err(Refused::protocol("data of a job that waits")),
-            (Phase::Ended(_) | Phase::Over(_), _) => Ok(Next::NotNeeded),
-            (Phase::Running, Some(table)) => Ok(number(&table.progress).map_or(Next::None, Next::Number)),
-            (Phase::Running, None) => Err(Refused::protocol("a table that the manifest does not have")),
-        }
     }
 
     /// Waits until fewer than a window's chunks are in hand, or none of them is needed: that is how a slow cluster slows
@@ -202,14 +166,14 @@ impl Session {
         true
     }
 
-    /// Takes the next chunk of a table in hand, or with `None` its end.
-    pub fn take(self: &Arc<Self>, table: u16, next: Option<Place>) -> Option<Ticket> {
+    /// Takes the next chunk of a table in hand, of so many bytes, or with `None` its end.
+    pub fn take(self: &Arc<Self>, table: u16, next: Option<Place>, bytes: u64) -> Option<Ticket> {
         let mut state = self.state();
         let found = state.tables.get_mut(usize::from(table))?;
         if next.is_none() && found.progress.mark().finished {
             found.told = None; // asked again, told again
         }
-        let number = found.progress.take(next);
+        let number = found.progress.take(next, bytes);
         state.tickets += 1;
         Some(Ticket::new(self.clone(), table, number))
     }
@@ -259,6 +223,29 @@ impl Session {
         state.urgent = true;
     }
 
+    /// What to tell of this work.
+    pub fn fed(&self, work: &[StageWork]) -> Vec<FedWork> {
+        let mut fed = self.inputs.with(work);
+        let next = |table: &Table| table.progress.mark().next;
+        let confirmed = self.state().tables.iter().map(next).fold(0, u64::saturating_add);
+        // The first is the gateway: what went through it in another life is not counted any more.
+        if let Some(gateway) = fed.first_mut() {
+            gateway.work.batches = gateway.work.batches.max(confirmed);
+        }
+        fed
+    }
+
+    /// So much is known to be done for the job by now.
+    pub fn worked(&self, work: &[StageWork]) {
+        let work = self.fed(work);
+        let mut state = self.state();
+        if matches!(state.phase, Phase::Running) && state.work.0 != work {
+            state.work = (work, true);
+            drop(state);
+            self.wake();
+        }
+    }
+
     /// The job's results are asked for on the same connection, which then tells how the job ended.
     pub fn leave_end_to_results(&self) {
         self.state().results_asked = true;
@@ -291,13 +278,6 @@ impl Session {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What a table waits for.
-enum Next {
-    Number(u64),
-    None,
-    NotNeeded,
 }
 
 impl State {

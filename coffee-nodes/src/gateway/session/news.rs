@@ -23,14 +23,19 @@ impl Session {
 
 impl State {
     fn tell(&mut self, news: &mut News) {
-        let State { phase, tables, told, results_asked, .. } = self;
+        let State { phase, tables, told, work, results_asked, .. } = self;
         match phase {
             Phase::Waiting { before } if *told != Told::Waiting(*before) => {
                 news.messages.push(ToClient::Waiting { before: *before });
                 *told = Told::Waiting(*before);
             }
             Phase::Waiting { .. } => {}
-            Phase::Running => tell_marks(tables, told, false, news),
+            Phase::Running => {
+                tell_marks(tables, told, false, news);
+                if std::mem::take(&mut work.1) {
+                    news.messages.push(ToClient::Work { stages: work.0.clone() });
+                }
+            }
             _ if *told == Told::End => {}
             Phase::Ended(JobState::Done) => {
                 // All had arrived: also what an earlier session had got confirmed and not noted any more.

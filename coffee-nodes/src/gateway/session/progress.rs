@@ -16,6 +16,7 @@ pub(super) struct Progress {
 struct Item {
     /// Where the next chunk begins; `None` for the table's end.
     next: Option<Place>,
+    bytes: u64,
     confirmed: bool,
 }
 
@@ -37,7 +38,12 @@ impl Progress {
         }
         let last = self.in_hand.iter().rev().find_map(|item| item.next);
         let next = self.mark.next + self.in_hand.len() as u64 - u64::from(self.ends());
-        Mark { next, place: last.unwrap_or(self.mark.place), finished: true, ..self.mark }
+        Mark { next, place: last.unwrap_or(self.mark.place), bytes: self.bytes(), finished: true, ..self.mark }
+    }
+
+    /// Bytes of the chunks that are confirmed or in hand.
+    pub fn bytes(&self) -> u64 {
+        self.in_hand.iter().fold(self.mark.bytes, |sum, item| sum.saturating_add(item.bytes))
     }
 
     /// How many are in hand, the end included.
@@ -55,10 +61,10 @@ impl Progress {
         (!self.ends()).then(|| self.chunks())
     }
 
-    /// Takes the next chunk in hand, or with `None` the end; returns its number.
-    pub fn take(&mut self, next: Option<Place>) -> u64 {
+    /// Takes the next chunk in hand, of so many bytes, or with `None` the end; returns its number.
+    pub fn take(&mut self, next: Option<Place>, bytes: u64) -> u64 {
         let number = self.chunks();
-        self.in_hand.push_back(Item { next, confirmed: false });
+        self.in_hand.push_back(Item { next, bytes, confirmed: false });
         number
     }
 
@@ -71,6 +77,7 @@ impl Progress {
         let mut moved = false;
         while let Some(item) = self.in_hand.pop_front_if(|item| item.confirmed) {
             moved = true;
+            self.mark.bytes = self.mark.bytes.saturating_add(item.bytes);
             match item.next {
                 Some(place) => {
                     self.mark.next += 1;
@@ -111,10 +118,10 @@ mod tests {
             let mut progress = Progress::new(Mark { next: start, place: place(start), ..Mark::default() });
             for number in start..start + chunks {
                 prop_assert_eq!(progress.expects_chunk(), Some(number));
-                prop_assert_eq!(progress.take(Some(place(number + 1))), number);
+                prop_assert_eq!(progress.take(Some(place(number + 1)), 5), number);
             }
             prop_assert_eq!(progress.expects_end(), Some(start + chunks));
-            prop_assert_eq!(progress.take(None), start + chunks);
+            prop_assert_eq!(progress.take(None, 0), start + chunks);
             prop_assert_eq!((progress.expects_chunk(), progress.expects_end()), (None, None));
             let mut confirmed = vec![false; chunks as usize + 1];
             for index in order {
@@ -124,7 +131,8 @@ mod tests {
                 confirmed[at] = true;
                 let all = confirmed.iter().take_while(|confirmed| **confirmed).count() as u64;
                 let next = start + all.min(chunks);
-                let mark = Mark { table: 0, next, place: place(next), finished: all > chunks };
+                let bytes = 5 * (next - start);
+                let mark = Mark { table: 0, next, place: place(next), bytes, finished: all > chunks };
                 prop_assert_eq!(progress.mark(), mark);
                 prop_assert_eq!(moved, mark != before);
             }
@@ -136,7 +144,7 @@ mod tests {
         let mut progress = Progress::new(Mark { next: 3, finished: true, ..Mark::default() });
         assert_eq!(progress.expects_chunk(), None);
         assert_eq!(progress.expects_end(), Some(3));
-        assert_eq!(progress.take(None), 3);
+        assert_eq!(progress.take(None, 0), 3);
         assert!(progress.confirm(3));
         assert_eq!(progress.mark().next, 3);
     }
@@ -144,7 +152,7 @@ mod tests {
     #[test]
     fn numbers_that_are_not_in_hand_change_nothing() {
         let mut progress = Progress::new(Mark { next: 3, ..Mark::default() });
-        progress.take(Some(place(1)));
+        progress.take(Some(place(1)), 5);
         for number in [0, 2, 4, u64::MAX] {
             assert!(!progress.confirm(number));
         }

@@ -6,7 +6,10 @@ use coffee_core::{
 };
 
 use super::*;
-use crate::job::{FileManifest, JobSpec, TableManifest};
+use crate::{
+    job::{FileManifest, JobSpec, TableManifest},
+    statistics::Work,
+};
 
 fn topology() -> Topology {
     let plan = PlanBuilder::<()>::new();
@@ -22,7 +25,7 @@ fn attached(topology: &Topology, state: JobState) -> Attached {
     let tables = vec![TableManifest { name: "numbers".into(), files: vec![file] }];
     let manifest = Manifest { chunk_bytes: 1 << 20, tables };
     let spec = JobSpec { parameters: Vec::new(), sinks: Sinks::ALL, strict: false, manifest };
-    Attached { head, spec, epoch: 3, marks: Vec::new(), state }
+    Attached { head, spec, own: true, epoch: 3, marks: Vec::new(), state }
 }
 
 fn session(state: JobState) -> Arc<Session> {
@@ -35,12 +38,12 @@ fn place(seq: u64) -> Place {
 }
 
 fn mark(next: u64) -> Mark {
-    Mark { table: 0, next, place: if next > 0 { place(next) } else { Place::default() }, finished: false }
+    Mark { table: 0, next, place: if next > 0 { place(next) } else { Place::default() }, bytes: next, finished: false }
 }
 
 fn chunk(session: &Arc<Session>, seq: u64) -> Ticket {
     session.expect_chunk(0, seq, place(seq), 1).unwrap().unwrap();
-    session.take(0, Some(place(seq + 1))).unwrap()
+    session.take(0, Some(place(seq + 1)), 1).unwrap()
 }
 
 fn report() -> ErrorReport {
@@ -62,6 +65,30 @@ fn many_acks_are_told_as_one() {
     tickets.into_iter().rev().for_each(Ticket::confirm);
     assert_eq!(session.news().messages, [ToClient::Acked { table: 0, next: 5, finished: false }]);
     assert!(session.news().messages.is_empty());
+}
+
+#[test]
+fn work_is_told_while_the_job_runs_and_once_each() {
+    let work = |batches| vec![StageWork { stage: "gateway".into(), work: Work { batches, ..Work::default() } }];
+    let waits = session(JobState::Waiting { before: 1 });
+    waits.worked(&work(1));
+    assert_eq!(waits.news().messages, [ToClient::Waiting { before: 1 }]);
+    let session = session(JobState::Running);
+    session.worked(&[]);
+    session.worked(&work(1));
+    session.worked(&work(2));
+    let started = ToClient::Started { marks: vec![mark(0)] };
+    assert_eq!(
+        session.news().messages,
+        [started, ToClient::Work { stages: session.fed(&work(2)) }],
+        "the latest, behind the start"
+    );
+    session.worked(&work(2));
+    assert!(session.news().messages.is_empty());
+    session.worked(&work(3));
+    session.break_off(Refused::unavailable("gone"));
+    let news = session.news();
+    assert!(news.last && news.messages.len() == 1, "{news:?}");
 }
 
 #[test]
@@ -149,6 +176,15 @@ fn of_a_job_that_is_done_nothing_is_missing() {
 }
 
 #[test]
+fn a_chunk_has_some_bytes_and_no_more_than_the_manifest_says() {
+    let session = session(JobState::Running);
+    for bytes in [0, (1 << 20) + 1] {
+        assert_eq!(session.expect_chunk(0, 0, place(0), bytes).err().unwrap().code, Refusal::Protocol, "{bytes}");
+    }
+    assert!(session.expect_chunk(0, 0, place(0), 1).is_ok());
+}
+
+#[test]
 fn only_a_newer_session_takes_over() {
     let session = session(JobState::Running);
     session.supersede(2);
@@ -183,7 +219,7 @@ fn a_session_does_not_speak_for_a_client_that_could_send_and_does_not() {
     assert_eq!(session.duty(later(18)), Some(moved.clone()));
     session.answered(moved, Ok(JobState::Running));
     assert_eq!(session.duty(later(24)), Some(Duty::Look));
-    session.take(0, None).unwrap().confirm();
+    session.take(0, None, 0).unwrap().confirm();
     let last = Duty::Renew { epoch: 3, marks: vec![Mark { finished: true, ..mark(1) }] };
     assert_eq!(session.duty(later(30)), Some(last.clone()));
     session.answered(last, Ok(JobState::Running));
@@ -198,7 +234,7 @@ fn the_last_marks_of_a_job_that_is_done_are_kept_as_well() {
     let session = session(JobState::Running);
     session.news();
     let tickets = [chunk(&session, 0), chunk(&session, 1)];
-    let end = session.take(0, None).unwrap();
+    let end = session.take(0, None, 0).unwrap();
     session.leave();
     let first = session.duty(Instant::now()).unwrap();
     assert!(session.answered(first, Ok(JobState::Done)));

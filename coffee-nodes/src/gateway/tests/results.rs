@@ -10,14 +10,15 @@ use coffee_core::frame::JobId;
 
 use super::support::*;
 use crate::{
-    cluster::{Control, QueryClient},
+    cluster::{ClusterNode, Control, QueryClient, Teller},
     job::JobState,
+    statistics::{FedWork, Identity, LoopStatistics, NodeStatistics, Work},
     wire::{RESULT_WINDOW, Refusal, ToClient, ToGateway},
 };
 
 impl Cluster {
     /// A result is there: so many pieces, or none that can be had.
-    fn complete(&self, job: JobId, sink: &str, pieces: usize) {
+    pub fn complete(&self, job: JobId, sink: &str, pieces: usize) {
         let port = self.topology.port_of(sink).unwrap();
         let piece = |number| format!("{sink} {number}").into_bytes();
         self.shelf.pieces.lock().unwrap().insert(port, (0..pieces).map(piece).collect());
@@ -25,7 +26,7 @@ impl Cluster {
     }
 
     /// All results are there, as the results node tells.
-    fn done(&self, job: JobId) {
+    pub fn done(&self, job: JobId) {
         let query = QueryClient::new(self.broker.clone(), &self.names).unwrap();
         assert_eq!(query.complete(job, Vec::new(), soon()).unwrap(), JobState::Done);
     }
@@ -63,6 +64,48 @@ fn they_come_when_they_are_complete_and_all_is_told_at_the_end() {
     assert_eq!(cluster.shelf.taken.load(Ordering::SeqCst), 0, "the last piece is not taken");
     client.say(&ToGateway::Took { pieces: 3 });
     eventually("the results are given free", || cluster.shelf.taken.load(Ordering::SeqCst) == 1);
+    gateway.stop(soon()).unwrap();
+}
+
+#[test]
+fn an_owner_hears_what_is_done_for_its_job_and_nothing_of_others() {
+    let cluster = Cluster::new(false);
+    let gateway = cluster.gateway();
+    let (mut client, mut other) = (Peer::connect(&gateway), Peer::connect(&gateway));
+    let (first, second) = (job(&cluster, &mut client), job(&cluster, &mut other));
+    let mut teller = Teller::new(&*cluster.broker, &cluster.names.statistics().unwrap()).unwrap();
+    let node = ClusterNode::Replica { stage: "read".into(), index: 0 };
+    let mut told = |jobs: &[(JobId, u64)]| {
+        let work = |(job, batches): &(JobId, u64)| (*job, Work { batches: *batches, ..Work::default() });
+        let jobs = jobs.iter().map(work).collect();
+        let counted = LoopStatistics { stage: "read".into(), jobs, ..LoopStatistics::default() };
+        let said = NodeStatistics::now(&Identity::of(&node, 1), Instant::now());
+        teller.tell(&NodeStatistics { loops: vec![counted], ..said }, Duration::from_secs(1));
+    };
+    let of = |batches| {
+        let work = Work { batches, ..Work::default() };
+        let stage = |stage: &str, work, chunks| FedWork { stage: stage.into(), work, chunks };
+        let gateway = stage("gateway", Work::default(), vec![1]);
+        ToClient::Work {
+            stages: vec![gateway, stage("read", work, vec![1]), stage("results", Work::default(), vec![2])],
+        }
+    };
+    eventually("the gateway hears", || {
+        told(&[(first, 7)]);
+        let mut watches = Peer::connect(&gateway);
+        matches!(watches.ask(&ToGateway::Overview), ToClient::Overview(seen) if !seen.nodes.is_empty())
+    });
+    assert_eq!(client.next(), of(7));
+    told(&[(first, 9), (second, 3)]);
+    assert_eq!((client.next(), other.next()), (of(9), of(3)));
+    client.say(&ToGateway::Results { job: first, have: vec![] });
+    for sink in ["rejected", "large-sales"] {
+        cluster.complete(first, sink, 1);
+        assert_eq!(client.next_piece(), piece(sink, 0, true));
+    }
+    cluster.done(first);
+    assert_eq!(client.next(), of(9), "again, for whoever sums up");
+    assert!(matches!(client.next(), ToClient::Ended { state: JobState::Done, .. }));
     gateway.stop(soon()).unwrap();
 }
 

@@ -36,13 +36,13 @@ fn a_client_goes_on_at_its_mark_through_another_gateway() {
     (0..3).for_each(|seq| client.chunk(seq, b"rows").unwrap());
     client.acked(3);
     drop(client);
-    let mark = Mark { table: 0, next: 3, place: place(3), finished: false };
+    let mark = Mark { table: 0, next: 3, place: place(3), bytes: 12, finished: false };
     let mut client = resumed(&second, job, &spec, mark);
     client.chunk(3, b"rows").unwrap();
     client.finish(4);
     while !client.acked(0) {}
     drop(client);
-    let mark = Mark { table: 0, next: 4, place: place(4), finished: true };
+    let mark = Mark { table: 0, next: 4, place: place(4), bytes: 16, finished: true };
     let mut client = resumed(&first, job, &spec, mark);
     client.finish(4);
     assert!(client.acked(4), "an end that comes again is acked again");
@@ -173,7 +173,7 @@ fn a_gateway_that_stops_sends_its_clients_away_and_loses_nothing_in_hand() {
     assert_eq!(client.last_word(), Some(Refusal::Unavailable));
     assert_eq!(idle.last_word(), Some(Refusal::Unavailable));
     stopped.join().unwrap().unwrap();
-    let mark = Mark { table: 0, next: 10, place: place(10), finished: false };
+    let mark = Mark { table: 0, next: 10, place: place(10), bytes: 40, finished: false };
     assert_eq!(Peer::connect(&other).start(job, &spec), [mark]);
     other.stop(soon()).unwrap();
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     net::{SocketAddr, TcpStream},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -109,7 +110,7 @@ pub struct Cluster {
     // Dropped before the folder of its state.
     _query: QueryNode,
     _results: rpc::Server,
-    _state: TempDir,
+    state_folder: TempDir,
 }
 
 impl Cluster {
@@ -138,7 +139,12 @@ impl Cluster {
         let results = rpc::Server::start(broker.clone(), &queue, rpc::ServerOptions::default(), answer).unwrap();
         let mut options = GatewayOptions::new(SocketAddr::from(([127, 0, 0, 1], 0)));
         options.queue_frames = 64;
-        Cluster { broker, names, topology, shelf, options, _query: query, _results: results, _state: state }
+        Cluster { broker, names, topology, shelf, options, _query: query, _results: results, state_folder: state }
+    }
+
+    /// A folder that goes with the cluster.
+    pub fn state(&self) -> &Path {
+        self.state_folder.path()
     }
 
     pub fn gateway(&self) -> Gateway {
@@ -148,7 +154,7 @@ impl Cluster {
 
     /// A job that sends one file of sales, or of what is trapped.
     pub fn spec(&self, table: &str) -> JobSpec {
-        let file = FileManifest { name: "a.csv".into(), bytes: 1 << 20, ends: 1, header: HEADER.to_vec() };
+        let file = FileManifest { name: "a.csv".into(), bytes: 1 << 30, ends: 1, header: HEADER.to_vec() };
         let at = usize::from(table != "sales");
         let mut parameters = Vec::new();
         codec::encode(&10_u32, &mut parameters).unwrap();

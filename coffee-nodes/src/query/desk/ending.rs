@@ -22,7 +22,7 @@ const FIRST_REPEAT: Duration = Duration::from_millis(500);
 const REPEAT: Duration = Duration::from_secs(2);
 
 /// What the query node calls itself in reports.
-const NODE: &str = "query";
+pub(in crate::query) const NODE: &str = "query";
 
 impl Desk {
     /// Ends a job, for good; returns what it is now, which another end may have decided before.
@@ -34,12 +34,19 @@ impl Desk {
         effects: &mut Effects,
     ) -> Result<JobState, QueryError> {
         let cleanup = open(&self.rules);
+        let what = match &ending {
+            Ending::Done { without } if without.is_empty() => "is done".to_owned(),
+            Ending::Done { without } => format!("is done, without {}", without.join(", ")),
+            Ending::Failed { reason } => format!("has failed: {reason}"),
+            Ending::Cancelled => "is cancelled".to_owned(),
+        };
         let entry = self.entry(job)?;
         if !entry.progress.has_ended() {
             entry.progress.phase = Phase::Ended { ending, at_ms: now.unix_ms, cleanup };
             entry.tell_at = now.instant + FIRST_REPEAT;
             effects.moved(job.number);
             effects.tell.push(Control::Ended(job));
+            effects.happened.push((job, what));
             self.admit(effects);
         }
         self.state(job)
@@ -186,7 +193,7 @@ impl Desk {
     /// Drops a job's record. Its number stays used.
     pub(super) fn forget(&mut self, number: u64, effects: &mut Effects) {
         if let Some(entry) = self.jobs.remove(&number) {
-            self.requests.remove(&entry.minted.request);
+            self.requests.remove(&entry.minted.key());
             effects.dropped(number);
         }
     }

@@ -10,10 +10,15 @@
 mod ending;
 mod hearing;
 mod held;
+mod room;
 mod session;
+mod shown;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod working;
+
+pub(super) use ending::NODE;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,12 +31,13 @@ use coffee_core::frame::JobId;
 use self::{hearing::Hearing, held::HeldNodes, working::Course};
 use super::{
     effects::{Change, Effects},
-    record::{Ending, Minted, Phase, Progress, Shard},
+    record::{Ending, Minted, Progress, Shard},
     rules::{Rules, size},
 };
 use crate::{
-    cluster::{LiveSet, QueryError, QueryReply, QueryRequest},
-    job::{ErrorReport, JobState, JobSummary},
+    access::{Caller, Owner},
+    cluster::{QueryError, QueryReply, QueryRequest},
+    job::{ErrorReport, JobState},
 };
 
 /// The time, by both clocks: spans are measured by the first, the second is for people and lasts over restarts.
@@ -100,8 +106,8 @@ pub(super) struct Desk {
     cluster: u64,
     highest: u64,
     jobs: BTreeMap<u64, Entry>,
-    /// The jobs by their requests.
-    requests: HashMap<u128, u64>,
+    /// The jobs by their owners' requests.
+    requests: HashMap<(Owner, u128), u64>,
     hearing: Hearing,
     held: HeldNodes,
 }
@@ -110,7 +116,7 @@ impl Desk {
     /// Goes on with what was kept. Clients that are away have all their time again.
     pub fn new(rules: Arc<Rules>, kept: Kept, now: Now) -> Self {
         let hearing = Hearing::new(rules.client_timeout.min(rules.progress_timeout), now.instant);
-        let requests = kept.jobs.iter().map(|(number, (minted, _))| (minted.request, *number)).collect();
+        let requests = kept.jobs.iter().map(|(number, (minted, _))| (minted.key(), *number)).collect();
         let entries = kept.jobs.into_iter().map(|(number, (minted, progress))| {
             let progress = ending::under(&rules, progress);
             (number, Entry::new(minted, progress, now, hearing.so_far(now.instant)))
@@ -135,15 +141,18 @@ impl Desk {
         let mut effects = Effects::default();
         let fx = &mut effects;
         let answer = match request {
-            QueryRequest::Begin { request, spec } => self.begin(request, spec, now, fx).map(QueryReply::Begun),
-            QueryRequest::Attach { job, session, spec } => self
-                .attach(job, session, spec.as_ref(), now, fx)
+            QueryRequest::Begin { caller, request, spec } => {
+                self.begin(caller, request, spec, now, fx).map(QueryReply::Begun)
+            }
+            QueryRequest::Attach { caller, job, session, spec } => self
+                .attach(&caller, job, session, spec.as_ref(), now, fx)
                 .map(|attached| QueryReply::Attached(Box::new(attached))),
             QueryRequest::Renew { job, epoch, marks } => self.renew(job, epoch, &marks, now, fx).map(QueryReply::State),
             QueryRequest::State { job } => self.state(job).map(QueryReply::State),
-            QueryRequest::Cancel { job } => self.end(job, Ending::Cancelled, now, fx).map(QueryReply::State),
-            QueryRequest::List => Ok(QueryReply::Jobs(self.list())),
-            QueryRequest::Describe { job } => self.describe(job),
+            QueryRequest::Cancel { caller, job } => self.cancel(&caller, job, now, fx).map(QueryReply::State),
+            QueryRequest::List { caller } => Ok(QueryReply::Jobs(self.list(&caller))),
+            QueryRequest::Describe { caller, job } => self.describe(&caller, job),
+            QueryRequest::Errors => Ok(QueryReply::Errors(Vec::new())), // the log is its keeper's
             QueryRequest::Live => Ok(QueryReply::Live(self.live())),
             QueryRequest::Fail { job, report } => self.fail(job, report, now, fx).map(QueryReply::State),
             QueryRequest::Held { node, reason } => {
@@ -193,6 +202,12 @@ impl Desk {
         known.ok_or(QueryError::UnknownJob(job))
     }
 
+    /// A job that is there for a caller: to a client another's is as one that never was.
+    fn seen(&mut self, caller: &Caller, job: JobId) -> Result<&mut Entry, QueryError> {
+        let seen = self.entry(job).ok().filter(|entry| caller.may_see(&entry.minted.caller.owner));
+        seen.ok_or(QueryError::UnknownJob(job))
+    }
+
     /// A job that this cluster's nodes can work for.
     fn served(&mut self, job: JobId) -> Result<&mut Entry, QueryError> {
         let version = self.rules.version();
@@ -204,67 +219,9 @@ impl Desk {
         Err(QueryError::Invalid(text))
     }
 
-    /// Where a job stands among those that wait to be served.
-    fn before(&self, number: u64) -> u32 {
-        self.jobs.range(..number).filter(|(_, entry)| self.waits(entry)).count() as u32
-    }
-
-    fn waits(&self, entry: &Entry) -> bool {
-        entry.progress.phase == Phase::Waiting && entry.minted.topology == self.rules.version()
-    }
-
-    fn state(&mut self, job: JobId) -> Result<JobState, QueryError> {
-        let phase = self.entry(job)?.progress.phase.clone();
-        Ok(self.state_of(job.number, &phase))
-    }
-
-    fn state_of(&self, number: u64, phase: &Phase) -> JobState {
-        match phase {
-            Phase::Waiting => JobState::Waiting { before: self.before(number) },
-            Phase::Running => JobState::Running,
-            Phase::Ended { ending, .. } => match ending {
-                Ending::Done { .. } => JobState::Done,
-                Ending::Failed { reason } => JobState::Failed { reason: reason.clone() },
-                Ending::Cancelled => JobState::Cancelled,
-            },
-        }
-    }
-
-    fn list(&self) -> Vec<JobSummary> {
-        self.jobs.iter().map(|(number, entry)| self.summary(*number, entry)).collect()
-    }
-
-    fn summary(&self, number: u64, entry: &Entry) -> JobSummary {
-        let Entry { minted, progress, .. } = entry;
-        let ended_ms = match progress.phase {
-            Phase::Ended { at_ms, .. } => Some(at_ms),
-            Phase::Waiting | Phase::Running => None,
-        };
-        JobSummary {
-            job: self.id(number),
-            state: self.state_of(number, &progress.phase),
-            minted_ms: minted.at_ms,
-            ended_ms,
-            bytes: minted.bytes(),
-            chunks: progress.marks.iter().fold(0, |sum, mark| sum.saturating_add(mark.next)),
-            // What is done had all of its data, though the last marks may have been lost with their gateway.
-            uploaded: progress.is_uploaded() || progress.is_done(),
-            without: progress.without().to_vec(),
-        }
-    }
-
-    fn describe(&mut self, job: JobId) -> Result<QueryReply, QueryError> {
-        self.entry(job)?;
-        let entry = self.jobs.get(&job.number).ok_or(QueryError::UnknownJob(job))?;
-        Ok(QueryReply::Job { summary: self.summary(job.number, entry), errors: entry.progress.reports.clone() })
-    }
-
-    fn live(&self) -> LiveSet {
-        let live = || self.jobs.iter().filter(|(_, entry)| !entry.progress.has_ended());
-        // The last to come stays: the lowest number.
-        let topologies = live().rev().map(|(number, entry)| (entry.minted.topology, *number)).collect();
-        let live = live().map(|(number, _)| *number).collect();
-        LiveSet { cluster: self.cluster, highest: self.highest, live, topologies }
+    fn cancel(&mut self, caller: &Caller, job: JobId, now: Now, effects: &mut Effects) -> Result<JobState, QueryError> {
+        self.seen(caller, job)?;
+        self.end(job, Ending::Cancelled, now, effects)
     }
 
     /// Puts a report into the log, and to the job that it is about.

@@ -1,13 +1,18 @@
 //! A desk with what was kept of it: single stories, and the laws that hold over all of them.
 
 mod laws;
+mod owners;
 mod stories;
 
 use super::*;
 use crate::{
-    cluster::{Attached, Control},
-    job::JobSpec,
-    query::testing::{keep, rules, spec},
+    access::Role,
+    cluster::{Attached, Control, LiveSet},
+    job::{JobSpec, JobSummary},
+    query::{
+        record::Phase,
+        testing::{keep, rules, spec},
+    },
 };
 
 const CLUSTER: u64 = 77;
@@ -67,14 +72,14 @@ impl Office {
     }
 
     fn begin(&mut self, request: u128) -> Result<JobId, QueryError> {
-        match self.call(QueryRequest::Begin { request, spec: spec(5) })? {
+        match self.call(QueryRequest::Begin { caller: Caller::local(), request, spec: spec(5) })? {
             QueryReply::Begun(job) => Ok(job),
             other => panic!("{other:?}"),
         }
     }
 
     fn attach(&mut self, job: JobId, session: u128, spec: Option<JobSpec>) -> Result<Attached, QueryError> {
-        match self.call(QueryRequest::Attach { job, session, spec })? {
+        match self.call(QueryRequest::Attach { caller: Caller::local(), job, session, spec })? {
             QueryReply::Attached(attached) => Ok(*attached),
             other => panic!("{other:?}"),
         }
@@ -92,7 +97,7 @@ impl Office {
     }
 
     fn list(&mut self) -> Vec<JobSummary> {
-        match self.call(QueryRequest::List) {
+        match self.call(QueryRequest::List { caller: Caller::local() }) {
             Ok(QueryReply::Jobs(jobs)) => jobs,
             other => panic!("{other:?}"),
         }

@@ -26,7 +26,7 @@ fn a_job_goes_its_way() {
     office.pass(seconds(3600));
     assert_eq!(office.is(job), JobState::Running, "an upload that is finished needs no client");
     assert_eq!(office.state(QueryRequest::Complete { job, without: Vec::new() }), Ok(JobState::Done));
-    let cancel = office.state(QueryRequest::Cancel { job });
+    let cancel = office.state(QueryRequest::Cancel { caller: Caller::local(), job });
     assert_eq!(cancel, Ok(JobState::Done), "an end is for good");
     assert_eq!(office.told(), [Control::Ended(job)]);
     let [summary] = &office.list()[..] else { panic!() };
@@ -48,7 +48,11 @@ fn jobs_wait_in_turn_and_are_refused_when_too_many_do() {
     assert_eq!(office.told(), [Control::Ended(jobs[0]), Control::Admitted(jobs[2])]);
     assert_eq!(office.is(jobs[3]), JobState::Waiting { before: 0 });
     assert_eq!(office.is(jobs[0]), JobState::Failed { reason: "worker: broken".into() });
-    let Ok(QueryReply::Job { errors, .. }) = office.call(QueryRequest::Describe { job: jobs[0] }) else { panic!() };
+    let Ok(QueryReply::Job { errors, .. }) =
+        office.call(QueryRequest::Describe { caller: Caller::local(), job: jobs[0] })
+    else {
+        panic!()
+    };
     assert_eq!(errors, [ErrorReport { job: Some(jobs[0]), ..report("broken") }]);
 }
 
@@ -58,7 +62,7 @@ fn ended_jobs_make_room_once_all_have_forgotten_them() {
     let jobs: Vec<JobId> = (0..8)
         .map(|request| {
             let job = office.begin(request).unwrap();
-            office.state(QueryRequest::Cancel { job }).unwrap();
+            office.state(QueryRequest::Cancel { caller: Caller::local(), job }).unwrap();
             job
         })
         .collect();
@@ -132,7 +136,7 @@ fn the_newest_session_counts() {
     assert_eq!(office.attach(job, 12, Some(spec(5))).map(|a| a.epoch), Ok(2));
     let differs = office.attach(job, 13, Some(spec(6)));
     assert_eq!(differs, Err(QueryError::Differs(job, "other files of table numbers".into())));
-    let other = office.call(QueryRequest::Begin { request: 1, spec: spec(6) });
+    let other = office.call(QueryRequest::Begin { caller: Caller::local(), request: 1, spec: spec(6) });
     assert!(matches!(other, Err(QueryError::Differs(..))));
 }
 
@@ -140,7 +144,7 @@ fn the_newest_session_counts() {
 fn an_end_is_told_until_all_have_forgotten() {
     let mut office = Office::new();
     let job = office.begin(1).unwrap();
-    office.state(QueryRequest::Cancel { job }).unwrap();
+    office.state(QueryRequest::Cancel { caller: Caller::local(), job }).unwrap();
     office.told();
     office.pass(Duration::from_millis(499));
     assert_eq!(office.told(), []);
@@ -169,7 +173,7 @@ fn another_topology_asks_its_own_shards_and_serves_its_own_jobs() {
     let (ended, running) = (jobs[0], [jobs[1], jobs[2]]);
     let forgotten = |stage, shard| QueryRequest::Forgotten { job: ended, stage, shard };
     let first = office.desk.rules.shards.first().copied().unwrap();
-    office.state(QueryRequest::Cancel { job: ended }).unwrap();
+    office.state(QueryRequest::Cancel { caller: Caller::local(), job: ended }).unwrap();
     office.call(forgotten(first.stage, 0)).unwrap();
     office.restart(1);
     office.told();
@@ -187,7 +191,10 @@ fn another_topology_asks_its_own_shards_and_serves_its_own_jobs() {
     assert!(refused(office.call(QueryRequest::Complete { job: running[0], without: Vec::new() }).map(drop)));
     let new = office.begin(5).unwrap();
     assert_eq!(office.is(new), JobState::Waiting { before: 0 }, "two of the old ones run");
-    assert_eq!(office.state(QueryRequest::Cancel { job: running[0] }), Ok(JobState::Cancelled));
+    assert_eq!(
+        office.state(QueryRequest::Cancel { caller: Caller::local(), job: running[0] }),
+        Ok(JobState::Cancelled)
+    );
     assert_eq!(office.is(new), JobState::Running, "past the one that can't be served");
     assert_eq!(office.is(jobs[3]), JobState::Waiting { before: 0 });
     let versions = [2, 1].map(|shards| rules(shards).version());
@@ -196,7 +203,7 @@ fn another_topology_asks_its_own_shards_and_serves_its_own_jobs() {
     assert_eq!(versions.map(|version| live.foreign(version).map(|job| job.number)), [Some(5), Some(3)]);
     assert_eq!(LiveSet { topologies: [(versions[0], 3)].into(), ..live.clone() }.foreign(versions[0]), None);
     assert_eq!(office.call(QueryRequest::Live), Ok(QueryReply::Live(live)));
-    assert_eq!(office.state(QueryRequest::Cancel { job: jobs[3] }), Ok(JobState::Cancelled));
+    assert_eq!(office.state(QueryRequest::Cancel { caller: Caller::local(), job: jobs[3] }), Ok(JobState::Cancelled));
 }
 
 #[test]
@@ -221,7 +228,7 @@ fn what_the_plan_can_not_answer_is_refused() {
     let mut refused = |change: &dyn Fn(&mut JobSpec), why: &str| {
         let mut spec = spec(5);
         change(&mut spec);
-        let answer = office.call(QueryRequest::Begin { request: 9, spec });
+        let answer = office.call(QueryRequest::Begin { caller: Caller::local(), request: 9, spec });
         let Err(QueryError::Invalid(text)) = answer else { panic!("{why}: {answer:?}") };
         assert!(text.contains(why), "{text}");
     };
@@ -296,7 +303,10 @@ fn that_a_node_is_held_is_known_for_a_while_and_reported_once() {
     let marks = vec![finished(0, 4), finished(1, 0)];
     office.state(QueryRequest::Renew { job, epoch: 1, marks }).unwrap();
     let reported = |office: &mut Office| {
-        let Ok(QueryReply::Job { errors, .. }) = office.call(QueryRequest::Describe { job }) else { panic!() };
+        let Ok(QueryReply::Job { errors, .. }) = office.call(QueryRequest::Describe { caller: Caller::local(), job })
+        else {
+            panic!()
+        };
         errors.into_iter().map(|report| report.text).collect::<Vec<_>>()
     };
     let held = |office: &mut Office, reason: Option<&str>| {
