@@ -150,6 +150,9 @@ pub trait Consumer: Send {
     /// Stops the flow of new deliveries; those in the channel, or under way to it, are still to be
     /// handled. Pausing twice is pausing.
     ///
+    /// What is requeued from now on is back in its queue before anything flows again. Without a pause,
+    /// the broker may deliver what follows between several that are requeued one by one.
+    ///
     /// # Errors
     /// [`AckError::Ended`].
     fn pause(&mut self) -> Result<(), AckError>;

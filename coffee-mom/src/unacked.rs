@@ -40,6 +40,13 @@ impl<T> Unacked<T> {
         straggler.or_else(|| (!self.window.is_empty()).then_some(self.first))
     }
 
+    /// How many values are held by this number and higher ones. Looks at each.
+    pub(crate) fn count_from(&self, number: u64) -> usize {
+        let place = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let window = self.window.iter().skip(place).filter(|value| value.is_some()).count();
+        window + self.stragglers.range(number..).count()
+    }
+
     /// The number that the next value gets.
     pub(crate) fn next_number(&self) -> u64 {
         self.first.saturating_add(self.window.len() as u64)
@@ -139,6 +146,7 @@ mod tests {
                 }
                 prop_assert_eq!(unacked.len(), model.len());
                 prop_assert_eq!(unacked.first_number(), model.keys().next().copied());
+                prop_assert_eq!(unacked.count_from(next / 2), model.range(next / 2..).count());
             }
         }
     }

@@ -165,6 +165,35 @@ fn a_stop_after_the_end_is_complete() {
     assert_eq!(endpoint.stop_consuming(soon()), Ok(()));
 }
 
+/// Waits in its call for leave, and tells of the call and of the end.
+struct Waits(Receiver<()>, Sender<Option<ConsumerEnd>>);
+
+impl Handler for Waits {
+    fn on_message(&mut self, _: &Delivery) -> Verdict {
+        self.1.send(None).unwrap();
+        let _ = self.0.recv();
+        Verdict::Ack
+    }
+
+    fn on_end(&mut self, end: ConsumerEnd) {
+        self.1.send(Some(end)).unwrap();
+    }
+}
+
+#[test]
+fn a_call_that_takes_longer_than_the_stop_may_leaves_time_to_close() {
+    let [broker] = connections();
+    let endpoint = endpoint(Watched::new(broker.clone()), 1);
+    let ((leave, left), (tell, told)) = (bounded::<()>(0), bounded(2));
+    endpoint.start_consuming(Box::new(Waits(left, tell)), soon()).unwrap();
+    assert_eq!(told.recv_deadline(soon()), Ok(None));
+    assert_eq!(endpoint.stop_consuming(past()), Err(StopError::Deadline), "a call is in hand");
+    drop(leave);
+    assert_eq!(told.recv_deadline(soon()), Ok(Some(ConsumerEnd::Closed)));
+    assert_eq!(endpoint.stop_consuming(soon()), Ok(()));
+    assert_empty(&*broker, &name("queue"));
+}
+
 #[test]
 fn a_meeting_leaves_no_queue_behind() {
     let [broker] = connections();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 
@@ -13,6 +13,10 @@ use crate::thread::{Finished, spawn, wake};
 
 use super::inbox::{Inbox, Stop, Verdicts, Wishes};
 use super::{Handler, PanicPolicy, SettleError, Verdict};
+
+/// What the broker gets to let a consumer go, also when a callback took until the stop's deadline: the
+/// one who stops again finds it stopped.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 /// A consuming thread, seen from outside.
 #[derive(Debug)]
@@ -110,7 +114,7 @@ impl Loop {
         let Wishes { stop, verdicts, .. } = self.inbox.close();
         self.settle(verdicts);
         let Self { open, mut consumer, mut handler, .. } = self;
-        let deadline = stop.map_or_else(Instant::now, |(_, deadline)| deadline);
+        let deadline = stop.map_or_else(Instant::now, |(_, asked)| asked.max(Instant::now() + CLOSE_GRACE));
         // What is not acked goes back before anybody hears that consuming has ended.
         let closed = consumer.close(deadline);
         drop(consumer);

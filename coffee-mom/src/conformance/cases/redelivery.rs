@@ -47,7 +47,7 @@ pub(in super::super) fn requeued_places(subject: &dyn Subject) -> Verified {
     publish(&*broker, &queue, 0..6)?;
     let mut consumer = consumer(&*broker, &queue, 4)?;
     let held = (0..4).map(|_| take(&*consumer)).collect::<Result<Vec<_>, _>>()?;
-    // Paused, or each would come again before the next is requeued.
+    // Paused, or what follows may come between them.
     consumer.pause()?;
     held.iter().try_for_each(|delivery| consumer.nack(delivery.tag, Nack::Requeue))?;
     consumer.resume()?;

@@ -83,19 +83,22 @@ impl<'a> Attachment<'a> {
     }
 
     fn step(&mut self, attached: &mut dyn FnMut()) -> Result<(), Cause> {
+        // Whatever stops the flow comes before the answers: the broker sends more for each of them.
         match self.intake.shared.look(&mut self.settlements) {
             Wish::Flow => {
                 self.answer()?;
-                self.accept_surplus()?;
                 self.flow(attached)?;
             }
             Wish::Pause => {
-                self.answer()?;
-                self.accept_surplus()?;
                 self.halt()?;
+                self.answer()?;
+            }
+            Wish::Resume => {
+                self.halt()?;
+                self.answer()?;
+                self.flow(attached)?;
             }
             Wish::End(end) => {
-                // First, or the broker would send more for each answer.
                 self.leave()?;
                 self.answer()?;
                 self.give_back()?;
@@ -105,7 +108,7 @@ impl<'a> Attachment<'a> {
         if self.take_arrivals()? { self.wait() } else { Ok(()) }
     }
 
-    /// Sends the settlements.
+    /// Sends the settlements; what was beyond the prefetch may be within it then.
     fn answer(&mut self) -> Result<(), Cause> {
         if self.settlements.is_empty() {
             return Ok(());
@@ -115,7 +118,8 @@ impl<'a> Attachment<'a> {
         let answered = self
             .link
             .call(Instant::now() + CALL_LIMIT, || ledger.answer(settlements, |command| intake.send(command, channel)));
-        Ok(answered?)
+        answered?;
+        self.accept_surplus()
     }
 
     /// Requeues what has no answer. The end of the channel would do so too, but for a channel without
@@ -131,11 +135,10 @@ impl<'a> Attachment<'a> {
     /// for each subscription anew.
     fn flow(&mut self, attached: &mut dyn FnMut()) -> Result<(), Cause> {
         let Terms { queue, prefetch, exclusive, .. } = self.terms;
-        if self.subscription.as_ref().is_some_and(|now| now.is_narrow(*prefetch, self.ledger.first_number())) {
+        if self.subscription.as_ref().is_some_and(|now| self.is_narrow(now)) {
             self.halt()?;
         }
-        let unanswered = u16::try_from(self.ledger.len() + self.surplus.len()).unwrap_or(u16::MAX);
-        let room = prefetch.saturating_sub(unanswered);
+        let room = prefetch.saturating_sub(self.unanswered());
         if self.subscription.is_none() && room > 0 {
             let first = self.ledger.next_number();
             let started = Subscription::start(self.link, self.channel, queue, *exclusive, room, first)?;
@@ -143,6 +146,23 @@ impl<'a> Attachment<'a> {
             attached();
         }
         Ok(())
+    }
+
+    /// Whether a new subscription would have a better limit: the earlier deliveries that this one's
+    /// leaves room for are answered, or the owner waits for what it holds back.
+    fn is_narrow(&self, now: &Subscription<'_>) -> bool {
+        let Subscription { limit, first, .. } = *now;
+        if limit >= self.terms.prefetch {
+            return false;
+        }
+        let wide_again = self.ledger.first_number().is_none_or(|number| number >= first);
+        let holds_back = || self.ledger.count_from(first) >= limit.into() && self.unanswered() < self.terms.prefetch;
+        (wide_again && limit < self.terms.prefetch.div_ceil(2))
+            || (self.intake.shared.inbox().is_empty() && holds_back())
+    }
+
+    fn unanswered(&self) -> u16 {
+        u16::try_from(self.ledger.len() + self.surplus.len()).unwrap_or(u16::MAX)
     }
 
     /// Stops consuming; what arrives until then goes back to the broker with all that has no answer.

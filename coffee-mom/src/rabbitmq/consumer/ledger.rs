@@ -43,6 +43,11 @@ impl<T> Ledger<T> {
         self.unanswered.first_number()
     }
 
+    /// How many of those have this number or a higher one.
+    pub(super) fn count_from(&self, number: u64) -> usize {
+        self.unanswered.count_from(number)
+    }
+
     /// The number of the next delivery.
     pub(super) fn next_number(&self) -> u64 {
         self.unanswered.next_number()

@@ -1,6 +1,8 @@
 //! What the owner of a consumer, its actor and its connection have in common: the deliveries in hand
 //! and the wishes, under one lock, and what wakes the actor.
 
+use std::mem;
+
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
@@ -18,6 +20,9 @@ const BATCH: usize = 32;
 pub(super) enum Wish {
     Flow,
     Pause,
+    /// To flow again, after a pause that the actor may not have seen: what is settled in it counts as
+    /// settled while nothing flowed.
+    Resume,
     End(ConsumerEnd),
 }
 
@@ -83,7 +88,8 @@ impl Shared {
         }
         match state.wish {
             Wish::End(end) => return Err(end.into()),
-            _ => state.wish = if paused { Wish::Pause } else { Wish::Flow },
+            Wish::Flow if !paused => {}
+            _ => state.wish = if paused { Wish::Pause } else { Wish::Resume },
         }
         drop(state);
         wake(&self.wake);
@@ -108,14 +114,17 @@ impl Shared {
     }
 
     /// The wish, and the settlements that wait, swapped with an empty list. When the wish is to end,
-    /// no settlement comes after these.
+    /// no settlement comes after these. `Resume` is told once, then it is `Flow`.
     pub(super) fn look(&self, empty: &mut Vec<Settlement>) -> Wish {
         let mut state = self.state.lock();
         if let Wish::End(end) = state.wish {
             state.acks.finish(end);
         }
         state.acks.swap(empty);
-        state.wish
+        match state.wish {
+            Wish::Resume => mem::replace(&mut state.wish, Wish::Flow),
+            wish => wish,
+        }
     }
 
     /// Numbers the next delivery; none when the consumer has ended.

@@ -61,9 +61,9 @@ pub(super) fn open(message: Result<ConsumerMessage, RecvError>) -> Result<amiqui
 pub(super) struct Subscription<'c> {
     consumer: Consumer<'c>,
     /// Most deliveries of this subscription that the broker has no answer about.
-    limit: u16,
+    pub(super) limit: u16,
     /// The number of its first delivery.
-    first: u64,
+    pub(super) first: u64,
 }
 
 impl<'c> Subscription<'c> {
@@ -89,12 +89,6 @@ impl<'c> Subscription<'c> {
 
     pub(super) fn arrivals(&self) -> &Receiver<ConsumerMessage> {
         self.consumer.receiver()
-    }
-
-    /// Whether a new subscription would have a better limit: this one's is less than half of what it
-    /// could be, as it had to leave room for earlier deliveries, and these are answered now.
-    pub(super) fn is_narrow(&self, prefetch: u16, first_unanswered: Option<u64>) -> bool {
-        self.limit < prefetch.div_ceil(2) && first_unanswered.is_none_or(|number| number >= self.first)
     }
 
     /// Stops consuming, and passes on what had arrived before.

@@ -95,6 +95,47 @@ fn pauses_keep_to_the_prefetch() {
 }
 
 #[test]
+fn what_is_requeued_in_a_pause_is_back_before_anything_flows() {
+    let bench = Bench::new();
+    let mut consumer = bench.attach(4);
+    for _ in 0..100 {
+        bench.publish(0..6);
+        let held = take(&consumer, 4);
+        consumer.pause().unwrap();
+        held.iter().for_each(|delivery| consumer.nack(delivery.tag, Nack::Requeue).unwrap());
+        consumer.resume().unwrap();
+        for expected in 0..6 {
+            let delivery = next(&consumer);
+            assert_eq!(number(&delivery), expected);
+            consumer.ack(delivery.tag).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_owner_that_waits_for_all_gets_the_whole_prefetch_after_a_pause() {
+    let bench = Bench::new();
+    bench.publish(0..20);
+    let mut consumer = bench.attach(4);
+    let held = take(&consumer, 4);
+    consumer.pause().unwrap();
+    consumer.ack(held[0].tag).unwrap();
+    consumer.resume().unwrap();
+    let mut more = take(&consumer, 1);
+    held[1..].iter().for_each(|delivery| consumer.ack(delivery.tag).unwrap());
+    more.extend(take(&consumer, 3));
+    assert_eq!(numbers(&more), [4, 5, 6, 7]);
+    // Three are taken by the limit that is left, and nothing is acked before there is a fourth.
+    consumer.pause().unwrap();
+    more[1..].iter().for_each(|delivery| consumer.ack(delivery.tag).unwrap());
+    consumer.resume().unwrap();
+    let last = take(&consumer, 3);
+    consumer.ack(more[0].tag).unwrap();
+    assert_eq!(numbers(&[last, take(&consumer, 1)].concat()), [8, 9, 10, 11]);
+    assert_eq!(bench.ready(), 8);
+}
+
+#[test]
 fn a_paused_consumer_leaves_messages_to_others() {
     let bench = Bench::new();
     let mut paused = bench.attach(10);
