@@ -5,7 +5,7 @@
 //! ```
 //! `memory:` is the in-process broker (the default), `rabbitmq` the shared test broker of this machine.
 //! Cases of outages stop and kill brokers of their own, never that of a URL: they run on the RabbitMQ that
-//! is installed on this machine, for `rabbitmq` always, for a URL with `--outages`.
+//! is installed on this machine, for `rabbitmq` always, for a URL with `--outages`. `RUST_LOG` is heard.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -22,6 +22,7 @@ struct Wanted {
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
+    env_logger::init();
     let wanted = parse(std::env::args().skip(1))?;
     let subject = subject(&wanted)?;
     let mut failures = 0;

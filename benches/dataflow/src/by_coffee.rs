@@ -1,7 +1,7 @@
-//! The operators of `coffee-core`, as blocks of rows go through them within a node: what is folded ahead of an exchange, the
-//! exchange by key between threads, and the groups behind it. Rows stay typed, as nothing leaves the process.
+//! The operators of `coffee-core`, as blocks of rows go through them within a node. Rows stay typed, as nothing leaves the process; so
+//! threads that group by a key exchange whole partitions of groups in the end, and no rows.
 
-use std::thread;
+use std::{sync::Mutex, thread};
 
 use coffee_core::{
     exec::{Best, Block, Combiner, Groups},
@@ -9,10 +9,7 @@ use coffee_core::{
     source::BLOCK,
 };
 
-use crate::{
-    exchange::{Exchange, links},
-    rows::{Answer, BEST, Digest, Kept, Sale, Task, share},
-};
+use crate::rows::{Answer, BEST, Digest, Kept, Sale, Task, share};
 
 pub fn run(task: Task, rows: &'static [Sale], threads: usize) -> Answer {
     match task {
@@ -63,28 +60,29 @@ fn best(top: impl Maximizer<Row = Sale>, rows: &'static [Sale]) -> Vec<Sale> {
     best.take()
 }
 
-/// Folds the rows of each key on so many threads, each of which has its share of the rows and of the keys.
-fn grouped<A: Aggregator<Row = Sale>, T: Send>(
+/// Folds the rows of each key on so many threads, each of which has its share of the rows, and of the keys then.
+fn grouped<A: Aggregator<Row = Sale> + Clone + Send, T: Send>(
     rows: &'static [Sale],
     threads: usize,
     combines: bool,
     make: impl Fn() -> A + Sync,
     finish: impl Fn(&mut dyn Iterator<Item = A::Out>) -> T + Sync,
 ) -> Vec<T> {
-    let (make, finish) = (&make, &finish);
-    thread::scope(|scope| {
-        let work = |(thread, links)| {
-            move || {
-                let mut combiner = Combiner::new(make(), combines);
-                let mut exchange = Exchange::new(Groups::new(make()), links);
-                let rows = share(rows, thread, threads);
-                rows.chunks(BLOCK).for_each(|rows| combiner.fold(Block::all(rows), |part| exchange.give(part)));
-                combiner.flush(|part| exchange.give(part));
-                finish(&mut exchange.finish().drain())
-            }
-        };
-        let workers: Vec<_> = links(threads).into_iter().enumerate().map(|part| scope.spawn(work(part))).collect();
-        workers.into_iter().map(|worker| worker.join().expect("a worker")).collect()
+    let folded = on_threads(threads, |thread| {
+        let (mut combiner, mut groups) = (Combiner::new(make(), combines), Groups::new(make()));
+        let rows = share(rows, thread, threads);
+        rows.chunks(BLOCK).for_each(|rows| combiner.fold(Block::all(rows), |(key, part)| groups.merge(key, part)));
+        combiner.flush(|(key, part)| groups.merge(key, part));
+        groups.split(threads)
+    });
+    let mut shares: Vec<_> = (0..threads).map(|_| Vec::with_capacity(threads)).collect();
+    folded.into_iter().for_each(|split| shares.iter_mut().zip(split).for_each(|(all, share)| all.push(share)));
+    let shares: Vec<_> = shares.into_iter().map(Mutex::new).collect();
+    on_threads(threads, |thread| {
+        let mut shares = std::mem::take(&mut *shares[thread].lock().expect("a share")).into_iter();
+        let mut groups = shares.next().expect("each thread's share");
+        groups.absorb(shares);
+        finish(&mut groups.drain())
     })
 }
 

@@ -12,7 +12,6 @@ mod by_loop;
 mod by_nodes;
 mod by_renoir;
 mod by_timely;
-mod exchange;
 mod rows;
 
 use std::{error::Error, time::Instant};

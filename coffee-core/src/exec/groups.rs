@@ -12,6 +12,8 @@ use std::{
     cmp::Ordering,
     collections::{BinaryHeap, binary_heap::PeekMut},
     hash::BuildHasher,
+    iter,
+    sync::LazyLock,
     vec,
 };
 
@@ -27,13 +29,44 @@ const PARTITIONS: usize = 1 << 8;
 /// So many parts may wait for a partition of fewer groups.
 const FEW: usize = 64;
 
+/// By a random seed, as keys are clients' data; one for the whole process, so that the groups of all threads are dealt out alike.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+
 type Pair<A> = (<A as Aggregator>::Key, <A as Aggregator>::Acc);
 
 /// The groups of an aggregation, each with what was merged into it.
+///
+/// Several threads may each fold rows of their own, with no exchange between them, and have the groups of all in the end: each
+/// [splits](Self::split) its groups by key into as many shares as there are threads, and [absorbs](Self::absorb) its own share of the
+/// others' groups. Groups go from one to the other by whole partitions. A group lies in each thread that has a row of it until then.
+///
+/// ```
+/// use coffee_core::{exec::Groups, operator::{Count, GroupBy}};
+/// use std::thread;
+///
+/// let count = GroupBy::new(|word: &&str| Some(word.len()), Count);
+/// let folded = |words: &'static [&str]| {
+///     let mut groups = Groups::new(count.clone());
+///     words.iter().for_each(|word| groups.merge(word.len(), 1));
+///     groups.split(2)
+/// };
+/// let (one, two) = thread::scope(|scope| {
+///     let other = scope.spawn(|| folded(&["mocha", "latte"]));
+///     (folded(&["flat white", "latte", "mocha"]), other.join().unwrap_or_default())
+/// });
+/// // Here on one thread; each share may have its own.
+/// let mut counts = Vec::new();
+/// for (mut share, other) in one.into_iter().zip(two) {
+///     share.absorb([other]);
+///     counts.extend(share.drain());
+/// }
+/// counts.sort_unstable();
+/// assert_eq!(counts, [(5, 4), (10, 1)]);
+/// ```
 pub struct Groups<A: Aggregator> {
     aggregator: A,
-    hasher: RandomState, // by a random seed: the keys are clients' data
-    /// None before the first part.
+    hasher: RandomState,
+    /// None before the first part, then all.
     partitions: Vec<Partition<A>>,
     /// Of the partition that parts are merged into which have waited.
     index: Index,
@@ -54,7 +87,7 @@ struct Partition<A: Aggregator> {
 impl<A: Aggregator> Groups<A> {
     /// No groups yet.
     pub fn new(aggregator: A) -> Self {
-        Groups { aggregator, hasher: RandomState::default(), partitions: Vec::new(), index: Index::new() }
+        Groups { aggregator, hasher: HASHER.clone(), partitions: Vec::new(), index: Index::new() }
     }
 
     /// Merges a part into the key's group, or makes it the group; at once, unless the aggregator promises
@@ -73,9 +106,44 @@ impl<A: Aggregator> Groups<A> {
 
     #[cold]
     fn merge_first(&mut self, key: A::Key, part: A::Acc) {
-        let empty = || Partition { groups: Vec::new(), index: Index::new(), waiting: Vec::new() };
-        self.partitions.resize_with(PARTITIONS, empty);
+        self.prepare();
         self.merge(key, part);
+    }
+
+    fn prepare(&mut self) {
+        self.partitions.resize_with(PARTITIONS, Partition::default);
+    }
+
+    /// Takes them apart into so many shares, at least one, by key: what [`absorb`](Self::absorb) has to bring together has the same
+    /// place in the shares of all threads. Shares are about as large as each other if there are many groups, and fewer than 256 shares.
+    pub fn split(mut self, shares: usize) -> Vec<Self>
+    where
+        A: Clone,
+    {
+        let shares = shares.max(1);
+        let mut split: Vec<_> = iter::repeat_with(|| Self::new(self.aggregator.clone())).take(shares).collect();
+        for (at, partition) in std::mem::take(&mut self.partitions).into_iter().enumerate() {
+            let Some(share) = split.get_mut(at * shares / PARTITIONS) else { continue }; // as `at` is below
+            share.prepare();
+            if let Some(place) = share.partitions.get_mut(at) {
+                *place = partition;
+            }
+        }
+        split
+    }
+
+    /// Takes in the groups of others, of the same aggregator, and frees their memory on the way. A group that several have is merged.
+    pub fn absorb(&mut self, others: impl IntoIterator<Item = Self>) {
+        let mut others: Vec<_> = others.into_iter().map(|other| other.partitions.into_iter()).collect();
+        self.prepare();
+        let Groups { aggregator, hasher, partitions, index } = self;
+        for partition in partitions {
+            let parts = others
+                .iter_mut()
+                .filter_map(Iterator::next)
+                .flat_map(|other| other.groups.into_iter().chain(other.waiting));
+            partition.absorb(aggregator, hasher, index, parts);
+        }
     }
 
     /// A group's result.
@@ -111,6 +179,25 @@ impl<A: Aggregator> Partition<A> {
     /// Whether parts may wait: what they own would not be bounded by their own size.
     const WAITS: bool = A::INFALLIBLE_MERGE && !std::mem::needs_drop::<Pair<A>>();
 
+    /// Merges parts, without any waiting.
+    fn absorb(
+        &mut self,
+        aggregator: &A,
+        hasher: &RandomState,
+        index: &mut Index,
+        parts: impl Iterator<Item = Pair<A>>,
+    ) {
+        let mut parts = parts.peekable();
+        if parts.peek().is_none() {
+            return;
+        }
+        if Self::WAITS {
+            self.settle(aggregator, hasher, index);
+        }
+        let index = if Self::WAITS { index } else { &mut self.index };
+        parts.for_each(|pair| merge(aggregator, hasher, &mut self.groups, index, hasher.hash_one(&pair.0), pair));
+    }
+
     #[inline]
     fn wait(&mut self, aggregator: &A, hasher: &RandomState, index: &mut Index, pair: Pair<A>) {
         if self.waiting.len() == self.waiting.capacity() {
@@ -143,6 +230,12 @@ impl<A: Aggregator> Partition<A> {
             self.settle(aggregator, hasher, index);
         }
         self.groups
+    }
+}
+
+impl<A: Aggregator> Default for Partition<A> {
+    fn default() -> Self {
+        Partition { groups: Vec::new(), index: Index::new(), waiting: Vec::new() }
     }
 }
 
@@ -222,7 +315,9 @@ mod tests {
 
     type Row = (u16, u64);
 
-    fn groups<M: Measure<Row>>(measure: M) -> Groups<impl Aggregator<Key = u16, Acc = M::Acc, Out = (u16, M::Acc)>> {
+    fn groups<M: Measure<Row> + Clone>(
+        measure: M,
+    ) -> Groups<impl Aggregator<Key = u16, Acc = M::Acc, Out = (u16, M::Acc)> + Clone> {
         Groups::new(GroupBy::new(|row: &Row| Some(row.0), measure))
     }
 
@@ -251,10 +346,45 @@ mod tests {
             come_out(groups(Sum::<_, u64>::new(|row: &Row| row.1)), &rows, &model)?;
             come_out(groups(Count), &rows, &model)?;
         }
+
+        #[test]
+        fn threads_that_split_and_absorb_have_the_groups_of_all(
+            rows in prop::collection::vec((0..20_000u16, 1..9u64), 0..20_000),
+            threads in 1_usize..6,
+        ) {
+            let mut model = BTreeMap::new();
+            rows.iter().for_each(|(key, part)| *model.entry(*key).or_insert(0) += part);
+            let model: Vec<Row> = model.into_iter().collect();
+            prop_assert_eq!(&by_threads(|| groups(Sum::<_, u64>::new(|row: &Row| row.1)), &rows, threads), &model);
+            prop_assert_eq!(by_threads(|| groups(Count), &rows, threads), model);
+        }
+    }
+
+    /// The groups of all threads, each of which takes every so manieth row, share by share.
+    fn by_threads<A: Aggregator<Key = u16, Acc = u64, Out = Row> + Clone>(
+        make: impl Fn() -> Groups<A>,
+        rows: &[Row],
+        threads: usize,
+    ) -> Vec<Row> {
+        let folded = (0..threads).map(|thread| {
+            let mut groups = make();
+            rows.iter().skip(thread).step_by(threads).for_each(|(key, part)| groups.merge(*key, *part));
+            groups.split(threads).into_iter()
+        });
+        let mut folded: Vec<_> = folded.collect();
+        let shares = (0..threads).flat_map(|_| {
+            let mut shares = folded.iter_mut().filter_map(Iterator::next);
+            let mut share = shares.next().unwrap();
+            share.absorb(shares);
+            share.drain().collect::<Vec<_>>()
+        });
+        let mut all: Vec<_> = shares.collect();
+        all.sort_unstable();
+        all
     }
 
     /// So many keys that parts wait wherever they may: the most that do, beside the most groups, in one partition.
-    fn waiting<M: Measure<Row, Acc = u64>>(measure: M) -> (usize, usize) {
+    fn waiting<M: Measure<Row, Acc = u64> + Clone>(measure: M) -> (usize, usize) {
         let mut groups = groups(measure);
         let most = (0..60_000_u16).map(|key| {
             groups.merge(key, 1);

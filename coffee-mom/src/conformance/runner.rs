@@ -45,7 +45,7 @@ pub fn run(subject: &dyn Subject, filter: &str) -> Report {
             continue;
         }
         let start = Instant::now();
-        let result = no_leak(|| verify(case, subject));
+        let result = no_leak(subject.strays(case), || verify(case, subject));
         report.ran.push(Ran { name: case.name, took: start.elapsed(), result });
     }
     report
@@ -63,17 +63,17 @@ fn verify(case: &Case, subject: &dyn Subject) -> Result<(), Failure> {
     verified.and(tidied)
 }
 
-/// Fails if `work` leaves a thread or a descriptor behind, or some that come and go too long.
-fn no_leak(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+/// Fails if `work` leaves a thread or more than `strays` descriptors behind, or some that come and go too long.
+fn no_leak(strays: usize, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let (threads, descriptors) = (census::threads(), census::descriptors());
     work()?;
     let what = "no thread and no descriptor is left";
-    steps::eventually(what, steps::soon(), || Ok(census::threads() <= threads && census::descriptors() <= descriptors))
-        .map_err(|_| {
-            let now = (census::threads(), census::descriptors());
-            let names = census::thread_names();
-            Failure::new(format_args!("{threads} threads and {descriptors} descriptors became {now:?}: {names:?}"))
-        })
+    let gone = || Ok(census::threads() <= threads && census::descriptors() <= descriptors + strays);
+    steps::eventually(what, steps::soon(), gone).map_err(|_| {
+        let now = (census::threads(), census::descriptors());
+        let names = census::thread_names();
+        Failure::new(format_args!("{threads} threads and {descriptors} descriptors became {now:?}: {names:?}"))
+    })
 }
 
 /// A subject that remembers the names that it gave, to delete what bears them, and listens to its

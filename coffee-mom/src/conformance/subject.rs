@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::broker::Broker;
 use crate::name::Name;
 
+use super::case::Case;
 use super::control::{Control, Wishes};
 use super::failure::Failure;
 
@@ -29,6 +30,13 @@ pub trait Subject: Send + Sync {
     fn control(&self, wishes: &Wishes) -> Result<Box<dyn Control>, Failure> {
         let _ = wishes;
         Err(Failure::new("the subject gives no control over a broker"))
+    }
+
+    /// How many descriptors a case may leave behind at the most; for defects of libraries that the
+    /// subject can't help. None unless it says so.
+    fn strays(&self, case: &Case) -> usize {
+        let _ = case;
+        0
     }
 
     /// A name that begins with a number, holds `text`, and is unlike all others, also of other runs. What

@@ -117,6 +117,8 @@ pub(in super::super) fn a_slow_link(subject: &dyn Subject) -> Verified {
 
 pub(in super::super) fn closed_by_force(subject: &dyn Subject) -> Verified {
     const TIMES: usize = 200;
+    // While all connections are closed again and again, none need live long enough to confirm anything.
+    let end = after(300);
     let control = subject.control(&Wishes::default())?;
     let broker = control.connect(&Connect::default(), after(60))?;
     let queue = work_queue(subject, &*broker)?;
@@ -127,12 +129,12 @@ pub(in super::super) fn closed_by_force(subject: &dyn Subject) -> Verified {
         let publishing = scope.spawn(|| {
             let (mut published, mut settled) = (0, 0);
             let confirmed = |producer: &dyn Producer| {
-                let range = producer.settled().recv_deadline(after(60))?;
+                let range = producer.settled().recv_deadline(end)?;
                 ensure_eq!(range.outcome, Outcome::Confirmed, "a publish");
                 Ok(range.count())
             };
             while stopped.is_empty() && stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Empty) {
-                producer.publish(&Route::queue(&queue), body(published), after(60))?;
+                producer.publish(&Route::queue(&queue), body(published), end)?;
                 published += 1;
                 // A few in flight, so that the load is one of confirms and not of memory.
                 while settled + 20 < published {
@@ -146,7 +148,7 @@ pub(in super::super) fn closed_by_force(subject: &dyn Subject) -> Verified {
         });
         let consuming = scope.spawn(|| {
             let mut seen = std::collections::BTreeSet::new();
-            while let Ok(delivery) = consumer.deliveries().recv_deadline(after(60)) {
+            while let Ok(delivery) = consumer.deliveries().recv_deadline(end) {
                 let number = number(&delivery)?;
                 if number == u64::MAX {
                     return Ok(seen);
@@ -159,7 +161,7 @@ pub(in super::super) fn closed_by_force(subject: &dyn Subject) -> Verified {
             }
             Err(Failure::new(format_args!("no delivery after {}; the end: {:?}", seen.len(), consumer.ended())))
         });
-        let closed = control.close_connections(TIMES, after(300));
+        let closed = control.close_connections(TIMES, after(240));
         drop(stop);
         closed?;
         let published = joined(publishing)?;
