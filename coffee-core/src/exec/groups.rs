@@ -1,12 +1,13 @@
 //! The groups of an aggregation, in partitions.
 //!
 //! A single table of millions of groups is copied as a whole when it grows, sorted as a whole, and each part that comes for it misses
-//! the cache. So groups are dealt out to partitions by their hash, which lie one behind the other in each, with an index of their own.
+//! the cache. So groups are dealt out to partitions by their hash, and lie one behind the other in each.
 //!
-//! Where no merge can fail, parts wait until they are as many as the groups of their partition, which is fetched once for all of them
-//! then. All partitions share one index, made anew each time: it stays in the cache, and to fetch as many indices would take longer. So
-//! parts that wait take as much memory as the groups at most, and groups are looked up twice at most. A merge that can fail is made when
-//! its part comes, as what goes wrong in it is its batch's (invariant 9): there each partition keeps an index.
+//! Where no merge can fail, parts wait until they are as many as the groups of their partition or fill some room: then the partition is
+//! fetched once for all of them, into a table that all partitions share, and laid down again. That table stays in the cache; to fetch as
+//! many tables as there are partitions would take longer than to make one anew. So parts that wait take as much memory as the groups, or
+//! 64 MiB, at most. A merge that can fail is made when its part comes, as what goes wrong in it is its batch's (invariant 9): there each
+//! partition keeps an index.
 
 use std::{
     cmp::Ordering,
@@ -28,6 +29,10 @@ const PARTITIONS: usize = 1 << 8;
 
 /// So many parts may wait for a partition of fewer groups.
 const FEW: usize = 64;
+
+/// Parts of so many bytes may wait for a partition that has a quarter as many groups: each time that they are merged, all groups of their
+/// partition go into the table and out of it.
+const ROOM: usize = 256 << 10;
 
 /// By a random seed, as keys are clients' data; one for the whole process, so that the groups of all threads are dealt out alike.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
@@ -68,13 +73,13 @@ pub struct Groups<A: Aggregator> {
     hasher: RandomState,
     /// None before the first part, then all.
     partitions: Vec<Partition<A>>,
-    /// Of the partition that parts are merged into which have waited.
-    index: Index,
+    /// Of the partition that parts are merged into which have waited; empty between two.
+    table: HashTable<Pair<A>>,
 }
 
 /// Where in its partition a group lies, by the hash of its key.
 ///
-/// Law: it has each group of its partition once, or is about to be cleared.
+/// Law: it has each group of its partition once.
 type Index = HashTable<u32>; // a partition of 2^32 groups would be one of 2^40 groups in all, which no memory holds
 
 struct Partition<A: Aggregator> {
@@ -87,18 +92,18 @@ struct Partition<A: Aggregator> {
 impl<A: Aggregator> Groups<A> {
     /// No groups yet.
     pub fn new(aggregator: A) -> Self {
-        Groups { aggregator, hasher: HASHER.clone(), partitions: Vec::new(), index: Index::new() }
+        Groups { aggregator, hasher: HASHER.clone(), partitions: Vec::new(), table: HashTable::new() }
     }
 
     /// Merges a part into the key's group, or makes it the group; at once, unless the aggregator promises
     /// [`INFALLIBLE_MERGE`](Aggregator::INFALLIBLE_MERGE).
     #[inline]
     pub fn merge(&mut self, key: A::Key, part: A::Acc) {
-        let Groups { aggregator, hasher, partitions, index } = self;
+        let Groups { aggregator, hasher, partitions, table } = self;
         let hash = hasher.hash_one(&key);
         // By bits that hashbrown uses neither for the bucket (low) nor for its tag (high).
         match partitions.get_mut((hash >> 40) as usize % PARTITIONS) {
-            Some(partition) if Partition::<A>::WAITS => partition.wait(aggregator, hasher, index, (key, part)),
+            Some(partition) if Partition::<A>::WAITS => partition.wait(aggregator, hasher, table, (key, part)),
             Some(Partition { groups, index, .. }) => merge(aggregator, hasher, groups, index, hash, (key, part)),
             None => self.merge_first(key, part),
         }
@@ -136,13 +141,13 @@ impl<A: Aggregator> Groups<A> {
     pub fn absorb(&mut self, others: impl IntoIterator<Item = Self>) {
         let mut others: Vec<_> = others.into_iter().map(|other| other.partitions.into_iter()).collect();
         self.prepare();
-        let Groups { aggregator, hasher, partitions, index } = self;
+        let Groups { aggregator, hasher, partitions, table } = self;
         for partition in partitions {
             let parts = others
                 .iter_mut()
                 .filter_map(Iterator::next)
                 .flat_map(|other| other.groups.into_iter().chain(other.waiting));
-            partition.absorb(aggregator, hasher, index, parts);
+            partition.absorb(aggregator, hasher, table, parts);
         }
     }
 
@@ -154,19 +159,19 @@ impl<A: Aggregator> Groups<A> {
 
     /// Takes the results of all groups out, in no particular order, and frees memory on the way.
     pub fn drain(&mut self) -> impl Iterator<Item = A::Out> + use<'_, A> {
-        let Groups { aggregator, hasher, partitions, index } = self;
-        let (aggregator, hasher, mut index) = (&*aggregator, &*hasher, std::mem::take(index));
+        let Groups { aggregator, hasher, partitions, table } = self;
+        let (aggregator, hasher, mut table) = (&*aggregator, &*hasher, std::mem::take(table));
         let partitions = std::mem::take(partitions).into_iter();
-        let groups = partitions.flat_map(move |partition| partition.finish(aggregator, hasher, &mut index));
+        let groups = partitions.flat_map(move |partition| partition.finish(aggregator, hasher, &mut table));
         groups.map(|(key, acc)| aggregator.finish(key, acc))
     }
 
     /// Takes all groups out, in key order. Each partition is sorted for itself, in its place.
     pub(crate) fn drain_sorted(&mut self) -> Sorted<A> {
-        let Groups { aggregator, hasher, partitions, index } = self;
-        let mut index = std::mem::take(index);
+        let Groups { aggregator, hasher, partitions, table } = self;
+        let mut table = std::mem::take(table);
         let sorted = std::mem::take(partitions).into_iter().filter_map(|partition| {
-            let mut groups = partition.finish(aggregator, hasher, &mut index);
+            let mut groups = partition.finish(aggregator, hasher, &mut table);
             groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
             let mut rest = groups.into_iter();
             Some(Run { head: rest.next()?, rest })
@@ -179,12 +184,31 @@ impl<A: Aggregator> Partition<A> {
     /// Whether parts may wait: what they own would not be bounded by their own size.
     const WAITS: bool = A::INFALLIBLE_MERGE && !std::mem::needs_drop::<Pair<A>>();
 
-    /// Merges parts, without any waiting.
+    #[inline]
+    fn wait(&mut self, aggregator: &A, hasher: &RandomState, table: &mut HashTable<Pair<A>>, pair: Pair<A>) {
+        if self.waiting.len() == self.waiting.capacity() {
+            self.make_room(aggregator, hasher, table);
+        }
+        self.waiting.push(pair);
+    }
+
+    #[cold]
+    fn make_room(&mut self, aggregator: &A, hasher: &RandomState, table: &mut HashTable<Pair<A>>) {
+        self.settle(aggregator, hasher, table, iter::empty());
+        self.waiting.reserve_exact(Self::room(self.groups.len()));
+    }
+
+    /// How many parts may wait for so many groups.
+    fn room(groups: usize) -> usize {
+        (ROOM / size_of::<Pair<A>>().max(1)).min(4 * groups).max(groups).max(FEW)
+    }
+
+    /// Merges parts that don't wait.
     fn absorb(
         &mut self,
         aggregator: &A,
         hasher: &RandomState,
-        index: &mut Index,
+        table: &mut HashTable<Pair<A>>,
         parts: impl Iterator<Item = Pair<A>>,
     ) {
         let mut parts = parts.peekable();
@@ -192,42 +216,43 @@ impl<A: Aggregator> Partition<A> {
             return;
         }
         if Self::WAITS {
-            self.settle(aggregator, hasher, index);
+            return self.settle(aggregator, hasher, table, parts);
         }
-        let index = if Self::WAITS { index } else { &mut self.index };
-        parts.for_each(|pair| merge(aggregator, hasher, &mut self.groups, index, hasher.hash_one(&pair.0), pair));
+        let Partition { groups, index, .. } = self;
+        parts.for_each(|pair| merge(aggregator, hasher, groups, index, hasher.hash_one(&pair.0), pair));
     }
 
-    #[inline]
-    fn wait(&mut self, aggregator: &A, hasher: &RandomState, index: &mut Index, pair: Pair<A>) {
-        if self.waiting.len() == self.waiting.capacity() {
-            self.make_room(aggregator, hasher, index);
-        }
-        self.waiting.push(pair);
-    }
-
-    #[cold]
-    fn make_room(&mut self, aggregator: &A, hasher: &RandomState, index: &mut Index) {
-        self.settle(aggregator, hasher, index);
-        self.waiting.reserve_exact(self.groups.len().max(FEW));
-    }
-
-    /// Merges what waits.
+    /// Merges what waits, and more parts.
     #[inline(never)]
-    fn settle(&mut self, aggregator: &A, hasher: &RandomState, index: &mut Index) {
+    fn settle(
+        &mut self,
+        aggregator: &A,
+        hasher: &RandomState,
+        table: &mut HashTable<Pair<A>>,
+        more: impl Iterator<Item = Pair<A>>,
+    ) {
         let Partition { groups, waiting, .. } = self;
-        index.clear();
-        index.reserve(groups.len(), |_| 0); // it is empty
-        for (at, (key, _)) in (0..).zip(groups.iter()) {
-            index.insert_unique(hasher.hash_one(key), at, |_| 0); // it has room
+        let hash = |pair: &Pair<A>| hasher.hash_one(&pair.0);
+        table.reserve(groups.len(), hash);
+        for pair in groups.drain(..) {
+            table.insert_unique(hash(&pair), pair, hash);
         }
-        waiting.drain(..).for_each(|pair| merge(aggregator, hasher, groups, index, hasher.hash_one(&pair.0), pair));
+        for (key, part) in waiting.drain(..).chain(more) {
+            match table.entry(hasher.hash_one(&key), |(held, _)| *held == key, hash) {
+                Entry::Occupied(group) => aggregator.merge(&mut group.into_mut().1, part),
+                Entry::Vacant(place) => {
+                    place.insert((key, part));
+                }
+            }
+        }
+        groups.reserve_exact(table.len());
+        groups.extend(table.drain());
     }
 
     /// Its groups, with all that waited.
-    fn finish(mut self, aggregator: &A, hasher: &RandomState, index: &mut Index) -> Vec<Pair<A>> {
+    fn finish(mut self, aggregator: &A, hasher: &RandomState, table: &mut HashTable<Pair<A>>) -> Vec<Pair<A>> {
         if !self.waiting.is_empty() {
-            self.settle(aggregator, hasher, index);
+            self.settle(aggregator, hasher, table, iter::empty());
         }
         self.groups
     }
@@ -395,9 +420,11 @@ mod tests {
     }
 
     #[test]
-    fn parts_wait_where_no_merge_can_fail_and_never_more_than_there_are_groups() {
+    fn parts_wait_where_no_merge_can_fail_and_no_more_than_there_is_room_for() {
         let (waited, held) = waiting(Count);
-        assert!(waited > FEW && waited <= held, "{waited} {held}");
+        assert!(waited > FEW && waited <= 4 * held, "{waited} {held}");
         assert_eq!(waiting(Sum::<_, u64>::new(|row: &Row| row.1)).0, 0, "a sum can overflow");
+        type Held = Partition<GroupBy<Row, fn(&Row) -> Option<u16>, Count>>;
+        assert_eq!([0, 100, 10_000, 100_000].map(Held::room), [FEW, 400, ROOM / 16, 100_000]);
     }
 }
