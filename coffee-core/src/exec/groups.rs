@@ -6,7 +6,7 @@
 //! Where no merge can fail, parts wait until they are as many as the groups of their partition or fill some room: then the partition is
 //! fetched once for all of them, into a table that all partitions share, and laid down again. That table stays in the cache; to fetch as
 //! many tables as there are partitions would take longer than to make one anew. So parts that wait take as much memory as the groups, or
-//! 64 MiB, at most. A merge that can fail is made when its part comes, as what goes wrong in it is its batch's (invariant 9): there each
+//! 30 MiB, at most. A merge that can fail is made when its part comes, as what goes wrong in it is its batch's (invariant 9): there each
 //! partition keeps an index.
 
 use std::{
@@ -31,8 +31,9 @@ const PARTITIONS: usize = 1 << 8;
 const FEW: usize = 64;
 
 /// Parts of so many bytes may wait for a partition that has a quarter as many groups: each time that they are merged, all groups of their
-/// partition go into the table and out of it.
-const ROOM: usize = 256 << 10;
+/// partition go into the table and out of it. Less than the 128 KiB from which on glibc maps and unmaps each allocation by itself, as to
+/// touch a page anew takes longer than to merge the parts in it.
+const ROOM: usize = 120 << 10;
 
 /// By a random seed, as keys are clients' data; one for the whole process, so that the groups of all threads are dealt out alike.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
@@ -195,7 +196,7 @@ impl<A: Aggregator> Partition<A> {
     #[cold]
     fn make_room(&mut self, aggregator: &A, hasher: &RandomState, table: &mut HashTable<Pair<A>>) {
         self.settle(aggregator, hasher, table, iter::empty());
-        self.waiting.reserve_exact(Self::room(self.groups.len()));
+        provide(&mut self.waiting, Self::room(self.groups.len()));
     }
 
     /// How many parts may wait for so many groups.
@@ -245,7 +246,7 @@ impl<A: Aggregator> Partition<A> {
                 }
             }
         }
-        groups.reserve_exact(table.len());
+        provide(groups, table.len());
         groups.extend(table.drain());
     }
 
@@ -261,6 +262,14 @@ impl<A: Aggregator> Partition<A> {
 impl<A: Aggregator> Default for Partition<A> {
     fn default() -> Self {
         Partition { groups: Vec::new(), index: Index::new(), waiting: Vec::new() }
+    }
+}
+
+/// Gives an empty vector room for so many; to grow it would copy what it had.
+fn provide<T>(empty: &mut Vec<T>, room: usize) {
+    if empty.capacity() < room {
+        *empty = Vec::new(); // freed before the new one is there
+        empty.reserve_exact(room);
     }
 }
 
@@ -425,6 +434,6 @@ mod tests {
         assert!(waited > FEW && waited <= 4 * held, "{waited} {held}");
         assert_eq!(waiting(Sum::<_, u64>::new(|row: &Row| row.1)).0, 0, "a sum can overflow");
         type Held = Partition<GroupBy<Row, fn(&Row) -> Option<u16>, Count>>;
-        assert_eq!([0, 100, 10_000, 100_000].map(Held::room), [FEW, 400, ROOM / 16, 100_000]);
+        assert_eq!([0, 100, 5_000, 100_000].map(Held::room), [FEW, 400, ROOM / 16, 100_000]);
     }
 }
