@@ -3,10 +3,10 @@
 //! A single table of millions of groups is copied as a whole when it grows, sorted as a whole, and each part that comes for it misses
 //! the cache. So groups are dealt out to partitions by their hash, and lie one behind the other in each.
 //!
-//! Where no merge can fail, parts wait until they are as many as the groups of their partition or fill some room: then the partition is
-//! fetched once for all of them, into a table that all partitions share, and laid down again. That table stays in the cache; to fetch as
-//! many tables as there are partitions would take longer than to make one anew. So parts that wait take as much memory as the groups, or
-//! 30 MiB, at most. A merge that can fail is made when its part comes, as what goes wrong in it is its batch's (invariant 9): there each
+//! Where no merge can fail, parts wait for their partition, which is fetched once for all of them then: into a table that all partitions
+//! share, and out of it again. That table stays in the cache; to fetch as many tables as there are partitions would take longer than to
+//! make one anew. As many parts may wait as the partition has groups; and as long as they fill no more than 120 KiB, 30 MiB in all, four
+//! times as many. A merge that can fail is made when its part comes, as what goes wrong in it is its batch's (invariant 9): there each
 //! partition keeps an index.
 
 use std::{
@@ -23,11 +23,11 @@ use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::operator::Aggregator;
 
-/// Partitions. Each grows on its own, so the peak while one is copied is a small part of the whole; up to some 10 million groups, one
-/// of them fits the second-level cache.
+/// Partitions. Each grows on its own, so the peak while one is copied is a small part of the whole; up to some millions of groups, one of
+/// them fits the second-level cache.
 const PARTITIONS: usize = 1 << 8;
 
-/// So many parts may wait for a partition of fewer groups.
+/// So many parts may wait for a partition of few groups.
 const FEW: usize = 64;
 
 /// Parts of so many bytes may wait for a partition that has a quarter as many groups: each time that they are merged, all groups of their
@@ -121,7 +121,7 @@ impl<A: Aggregator> Groups<A> {
     }
 
     /// Takes them apart into so many shares, at least one, by key: what [`absorb`](Self::absorb) has to bring together has the same
-    /// place in the shares of all threads. Shares are about as large as each other if there are many groups, and fewer than 256 shares.
+    /// place in the shares of all threads. Shares are about as large as each other if there are many groups, and far fewer than 256 shares.
     pub fn split(mut self, shares: usize) -> Vec<Self>
     where
         A: Clone,
@@ -139,6 +139,8 @@ impl<A: Aggregator> Groups<A> {
     }
 
     /// Takes in the groups of others, of the same aggregator, and frees their memory on the way. A group that several have is merged.
+    ///
+    /// All others at once: where parts wait, each call takes up all groups of the partitions that something comes for.
     pub fn absorb(&mut self, others: impl IntoIterator<Item = Self>) {
         let mut others: Vec<_> = others.into_iter().map(|other| other.partitions.into_iter()).collect();
         self.prepare();
@@ -201,7 +203,7 @@ impl<A: Aggregator> Partition<A> {
 
     /// How many parts may wait for so many groups.
     fn room(groups: usize) -> usize {
-        (ROOM / size_of::<Pair<A>>().max(1)).min(4 * groups).max(groups).max(FEW)
+        (ROOM / size_of::<Pair<A>>().max(1)).min((4 * groups).max(FEW)).max(groups).max(1)
     }
 
     /// Merges parts that don't wait.

@@ -29,7 +29,7 @@ pub(super) type Verdicts = VecDeque<(DeliveryTag, Verdict)>;
 #[derive(Debug)]
 pub(super) struct Wishes {
     pub(super) pause: bool,
-    /// Which stop, and until when it waits for verdicts and for the broker.
+    /// Which stop, and until when it waits for verdicts; for the broker, a while longer if need be.
     pub(super) stop: Option<(Stop, Instant)>,
     pub(super) verdicts: Verdicts,
 }

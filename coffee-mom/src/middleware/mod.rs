@@ -247,7 +247,8 @@ pub enum SettleError {
 #[non_exhaustive]
 pub enum StopError {
     /// The callback in hand, a start under way or the broker took until the deadline; or, for a
-    /// shutdown, a deferred verdict or another send.
+    /// shutdown, a deferred verdict or another send. Once the callback has returned, the broker gets five
+    /// seconds to let the consumer go; nothing can be started until it has.
     #[error("it did not stop by the deadline")]
     Deadline,
 }

@@ -48,6 +48,8 @@ pub(super) struct Attachment<'a> {
     /// owner gets them when the others are answered.
     surplus: VecDeque<amiquip::Delivery>,
     subscription: Option<Subscription<'a>>,
+    /// Nothing has come or been answered for a pulse.
+    owner_waits: bool,
     /// Empty between calls; kept for its space.
     settlements: Vec<Settlement>,
     silence: Receiver<ConsumerMessage>,
@@ -63,8 +65,8 @@ impl<'a> Attachment<'a> {
     ) -> Self {
         let ledger = Ledger::new(terms.prefetch.into());
         let (subscription, settlements, silence) = (None, Vec::new(), never());
-        let surplus = VecDeque::new();
-        Self { terms, link, channel, woken, intake, ledger, surplus, subscription, settlements, silence }
+        let (surplus, owner_waits) = (VecDeque::new(), false);
+        Self { terms, link, channel, woken, intake, ledger, surplus, subscription, owner_waits, settlements, silence }
     }
 
     /// Works until it is over, and calls `attached` each time that it has begun to consume. Tells why
@@ -90,17 +92,17 @@ impl<'a> Attachment<'a> {
                 self.flow(attached)?;
             }
             Wish::Pause => {
-                self.halt()?;
-                self.answer()?;
+                let halted = self.halt();
+                self.answer_after(halted)?;
             }
             Wish::Resume => {
-                self.halt()?;
-                self.answer()?;
+                let halted = self.halt();
+                self.answer_after(halted)?;
                 self.flow(attached)?;
             }
             Wish::End(end) => {
-                self.leave()?;
-                self.answer()?;
+                let left = self.leave();
+                self.answer_after(left)?;
                 self.give_back()?;
                 return Err(Cause::Asked(end));
             }
@@ -108,11 +110,21 @@ impl<'a> Attachment<'a> {
         if self.take_arrivals()? { self.wait() } else { Ok(()) }
     }
 
+    /// Sends the settlements when the subscription has been stopped: also when the broker has taken it off
+    /// the queue before, as the channel is as good as ever.
+    fn answer_after(&mut self, stopped: Result<(), Cause>) -> Result<(), Cause> {
+        if !matches!(stopped, Err(Cause::Lost(_))) {
+            self.answer()?;
+        }
+        stopped
+    }
+
     /// Sends the settlements; what was beyond the prefetch may be within it then.
     fn answer(&mut self) -> Result<(), Cause> {
         if self.settlements.is_empty() {
             return Ok(());
         }
+        self.owner_waits = false;
         let (ledger, intake, channel) = (&mut self.ledger, &mut *self.intake, self.channel);
         let settlements = self.settlements.drain(..);
         let answered = self
@@ -148,17 +160,19 @@ impl<'a> Attachment<'a> {
         Ok(())
     }
 
-    /// Whether a new subscription would have a better limit: the earlier deliveries that this one's
-    /// leaves room for are answered, or the owner waits for what it holds back.
+    /// Whether there should be a new subscription, for its limit: the earlier deliveries that this one's
+    /// leaves room for are answered; or the owner, who has answered nothing for a while, waits for what
+    /// this one holds back.
     fn is_narrow(&self, now: &Subscription<'_>) -> bool {
         let Subscription { limit, first, .. } = *now;
         if limit >= self.terms.prefetch {
             return false;
         }
         let wide_again = self.ledger.first_number().is_none_or(|number| number >= first);
-        let holds_back = || self.ledger.count_from(first) >= limit.into() && self.unanswered() < self.terms.prefetch;
-        (wide_again && limit < self.terms.prefetch.div_ceil(2))
-            || (self.intake.shared.inbox().is_empty() && holds_back())
+        let holds_back = || self.unanswered() < self.terms.prefetch && self.ledger.count_from(first) >= limit.into();
+        // An exclusive consumer could lose its place meanwhile.
+        let waits = self.owner_waits && !self.terms.exclusive && self.intake.shared.inbox().is_empty();
+        (wide_again && limit < self.terms.prefetch.div_ceil(2)) || (waits && holds_back())
     }
 
     fn unanswered(&self) -> u16 {
@@ -199,6 +213,7 @@ impl<'a> Attachment<'a> {
     }
 
     fn hand_over(&mut self, delivery: amiquip::Delivery) -> Result<(), Cause> {
+        self.owner_waits = false;
         let held = self.intake.accept(delivery)?;
         self.ledger.push(held);
         Ok(())
@@ -228,7 +243,10 @@ impl<'a> Attachment<'a> {
             recv(self.arrivals()) -> message => self.accept(open(message)?),
             recv(self.woken) -> _ => Ok(()),
             recv(self.link.ended()) -> _ => Err(Failure::Lost(Loss::Earlier).into()),
-            default(pulse) => Ok(()),
+            default(pulse) => {
+                self.owner_waits = true;
+                Ok(())
+            }
         }
     }
 }
