@@ -10,6 +10,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::Path,
     process,
+    sync::Mutex,
 };
 
 use coffee_nodes::metrics::METRICS;
@@ -20,12 +21,17 @@ use support::{
     coffee, files, said,
 };
 
-/// The first of so many ports that are free, below those that the system gives to anybody.
+/// The first of so many ports that are free, below those that the system gives to anybody. No test of this process gets
+/// those that another one got, who may still be about to take them.
 fn free_ports(many: u16) -> u16 {
-    let begin = u16::try_from(process::id() % 8000).unwrap() + 20_000;
+    static GIVEN: Mutex<u16> = Mutex::new(0);
+    let mut given = GIVEN.lock().unwrap();
+    let begin = u16::try_from(process::id() % 8000).unwrap() + 20_000 + *given;
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let mut firsts = (begin..31_000).step_by(many.into());
-    firsts.find(|first| (*first..first + many).all(is_free)).unwrap()
+    let first = firsts.find(|first| (*first..first + many).all(is_free)).unwrap();
+    *given += first + many - begin;
+    first
 }
 
 fn connect(port: u16) -> TcpStream {
