@@ -29,13 +29,15 @@ fn route() -> Route {
 }
 
 /// The publishes that the peer has got: of which connection, the number in the body, and whether
-/// they are marked as sent again.
+/// they are marked as sent again. But for those without a body: they are made up for what amiquip
+/// forgets when the server closes the channel.
 fn publishes(calls: &[Call]) -> Vec<(usize, u8, bool)> {
     let publishes = calls.iter().filter_map(|call| match &call.method {
         FromClient::Publish { message, .. } => Some((call.connection, message)),
         _ => None,
     });
-    publishes.map(|(of, message)| (of, message.body[0], !message.properties().headers.is_empty())).collect()
+    let numbered = publishes.filter_map(|(of, message)| Some((of, *message.body.first()?, message)));
+    numbered.map(|(of, number, message)| (of, number, !message.properties().headers.is_empty())).collect()
 }
 
 fn publish_all(producer: &mut dyn Producer, numbers: Range<u8>) {

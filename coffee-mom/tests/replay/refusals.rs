@@ -36,7 +36,7 @@ fn one_offender(code: u16, text: &'static str, refusal: Refusal) {
     let peer = closing_peer(move |call, tag, message, link| {
         // Silent on the first channel.
         answers |= closed && tag == 1;
-        if message.body[0] == 3 {
+        if message.body[0] == 4 {
             closed = true;
             return Some((code, text.into()));
         }
@@ -49,14 +49,15 @@ fn one_offender(code: u16, text: &'static str, refusal: Refusal) {
     let events = broker.events();
     let mut producer = broker.producer(ProducerOptions::default()).unwrap();
     let route = Route::exchange(&name("tx"), RoutingKey::default());
-    for number in 0..10 {
+    // Not from 0, which is what a body that is made up has.
+    for number in 1..=10 {
         producer.publish(&route, Message::new(vec![number]), soon()).unwrap();
     }
     let mut expected: BTreeMap<_, _> = (0..10).map(|id| (id, Outcome::Confirmed)).collect();
     expected.insert(3, Outcome::Refused(refusal));
     assert_eq!(outcomes(producer.as_ref(), 10), expected);
     let sent = publishes(&peer.calls());
-    for number in 0..10 {
+    for number in 1..=10 {
         let times = sent.iter().filter(|(_, sent, _)| *sent == number).count();
         assert!(times <= 2, "{number} was sent {times} times");
     }
